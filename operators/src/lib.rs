@@ -1,0 +1,3 @@
+//! Sources, transforms, windows, aggregates, sinks and record formats.
+
+pub mod nginx;
