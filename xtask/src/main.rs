@@ -77,6 +77,7 @@ fn tidy(root: &Path) -> Result<Vec<Finding>> {
     findings.extend(rules::markdown_link::check(&tree));
     findings.extend(rules::crate_habit::check(&tree, &workspace));
     findings.extend(rules::dependency_direction::check(&workspace));
+    findings.extend(rules::boundary::check(&tree));
     findings.extend(rules::dependency_reason::check(&tree, &workspace));
     findings.sort();
     Ok(findings)

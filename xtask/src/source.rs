@@ -55,6 +55,16 @@ impl Source {
         calls
     }
 
+    /// Lines (from 1) whose code names one of `paths`, such as `std::net`, with the path.
+    pub fn mentions<'a>(&self, paths: &'a [&'a str]) -> Vec<(usize, &'a str)> {
+        let mut mentions = Vec::new();
+        for (line, text) in numbered(&self.code) {
+            let named = paths.iter().filter(|path| contains_word(text, path));
+            mentions.extend(named.map(|path| (line, *path)));
+        }
+        mentions
+    }
+
     /// How many lines the file has outside items that are marked `#[cfg(test)]`. Comments and empty lines count.
     pub fn lines_outside_tests(&self) -> usize {
         let mut lines = 0;
@@ -86,6 +96,14 @@ fn macros_in<'a>(code: &str, names: &'a [&'a str]) -> impl Iterator<Item = &'a s
         })
     };
     names.iter().copied().filter(move |name| called(name)).collect::<Vec<_>>().into_iter()
+}
+
+fn contains_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(start, _)| {
+        let before = text[..start].chars().next_back();
+        let after = text[start + word.len()..].chars().next();
+        !before.is_some_and(is_identifier) && !after.is_some_and(is_identifier)
+    })
 }
 
 fn is_identifier(c: char) -> bool {

@@ -52,6 +52,13 @@ fn a_doc_example_is_code_and_a_text_block_is_not() {
 }
 
 #[test]
+fn a_path_is_found_as_a_whole_word() {
+    let source =
+        Source::parse("use std::net::TcpStream;\n// std::net\nuse std::network;\nuse std::net;");
+    assert_eq!(source.mentions(&["std::net", "tokio"]), [(1, "std::net"), (4, "std::net")]);
+}
+
+#[test]
 fn lines_of_tests_do_not_count() {
     let count = |text: &str| Source::parse(text).lines_outside_tests();
     assert_eq!(count(""), 0);

@@ -1,5 +1,6 @@
 //! The rules, one a file.
 
+pub mod boundary;
 pub mod crate_habit;
 pub mod dependency_direction;
 pub mod dependency_reason;
