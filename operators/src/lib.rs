@@ -1,3 +1,4 @@
 //! Sources, transforms, windows, aggregates, sinks and record formats.
 
+pub mod generate;
 pub mod nginx;

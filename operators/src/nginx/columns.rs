@@ -13,6 +13,9 @@ use super::line::{AccessLine, LineParser};
 use super::row::Request;
 use super::text::{present, text};
 
+#[cfg(test)]
+mod tests;
+
 /// A column that access-log lines do not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an access log has no column {name:?}; it has {}", NginxColumns::NAMES.join(", "))]
