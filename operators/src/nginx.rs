@@ -9,7 +9,7 @@
 //! A line goes one of three ways, each decoding no more than its reader asks for:
 //!
 //! - `line`: [`parse`] and [`LineParser`] borrow the fields of one line; nothing is copied. [`time`] turns the
-//!   timestamp into milliseconds since the epoch.
+//!   timestamp into milliseconds since the epoch, `scan` finds where fields end.
 //! - `row`: [`Access`] and [`AccessHit`], owned rows for the typed DSL.
 //! - `columns`: [`NginxColumns`] writes the wanted fields of many lines straight into Arrow columns.
 //!
@@ -20,6 +20,7 @@ mod columns;
 mod error;
 mod line;
 mod row;
+mod scan;
 mod text;
 pub mod time;
 

@@ -3,6 +3,7 @@
 use memchr::memchr2;
 
 use super::error::{NginxError, Reason};
+use super::scan::{not_graphic, quote_or_backslash};
 use super::time::{TIME_LEN, TimeCache, parse_time, write_time};
 
 /// The fields of one access-log line, as they stand in it: escapes are not resolved, and a field that nginx had
@@ -221,7 +222,7 @@ fn fields<'a>(
 /// Where the host ends: at the first space, before which there are only printable ASCII characters, at least one.
 #[inline]
 fn host_end(line: &[u8]) -> Option<usize> {
-    let end = line.iter().position(|byte| !byte.is_ascii_graphic())?;
+    let end = not_graphic(line)?;
     (end > 0 && line[end] == b' ').then_some(end)
 }
 
@@ -244,11 +245,11 @@ fn names(line: &[u8], start: usize) -> Result<(Span, Span, usize), NginxError> {
 }
 
 /// The first quote at or after `from` that no backslash escapes.
-#[inline]
+#[inline(always)]
 fn closing_quote(line: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        at += memchr2(b'"', b'\\', line.get(at..)?)?;
+        at = quote_or_backslash(line, at)?;
         if line[at] == b'"' {
             return Some(at);
         }
