@@ -15,7 +15,7 @@ mod rules;
 mod source;
 mod tree;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -61,9 +61,11 @@ fn run_tidy() -> ExitCode {
     }
 }
 
-/// The repository that this xtask was built in: the folder above its manifest.
-fn repository_root() -> std::path::PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// The repository to look at: the folder above this crate's manifest. Cargo says at run time where that is; what was known
+/// when this was built may be another clone that shares the target folder.
+fn repository_root() -> PathBuf {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     manifest.parent().expect("xtask is a folder of the repository").to_path_buf()
 }
 
