@@ -165,10 +165,10 @@ pub enum Error {
         what: String,
     },
     /// A file of the store, other than a segment, is not what was written.
-    #[error("{path} is damaged: {what}", path = path.display())]
+    #[error("{file} is damaged: {what}")]
     DamagedFile {
-        /// The file.
-        path: PathBuf,
+        /// The file's name or path.
+        file: String,
         /// What is wrong, and what to do about it.
         what: String,
     },
@@ -202,6 +202,14 @@ pub enum Error {
     UnknownCompression {
         /// The code or name.
         name: String,
+    },
+    /// A codec that refused to compress.
+    #[error("cannot compress with {codec}: {reason}")]
+    Compression {
+        /// The codec.
+        codec: &'static str,
+        /// What it said.
+        reason: String,
     },
     /// Compressed bytes that do not decode.
     #[error("cannot decompress {codec}: {reason}")]
@@ -279,6 +287,7 @@ impl Error {
             | Error::MessageTooLarge { .. }
             | Error::UnsupportedMagic { .. }
             | Error::UnknownCompression { .. }
+            | Error::Compression { .. }
             | Error::OutOfOrderSequence { .. }
             | Error::UnknownProducer { .. }
             | Error::InvalidTransactionState { .. } => ErrorKind::Invalid,

@@ -1,16 +1,32 @@
 //! The durable log: record batches, segments, partitions, topics, transactions, retention.
 
 // The files in the order of the data: a record becomes part of a batch ...
-// (L1's modules go here: record, varint, batch, compression)
+pub mod varint;
+
+mod batch;
+mod compression;
+mod record;
 
 // ... which is appended to a segment of a partition ...
-// (L2's modules go here)
+pub mod environment;
+mod index;
 
 // ... under the rules of idempotence and transactions ...
+mod aborted;
+mod transaction;
 // (L3's modules go here)
 
 // ... sent by a producer and read by a consumer.
 
 mod error;
 
+pub use aborted::AbortedTransaction;
+pub use transaction::{ProducerIdentity, TransactionOutcome};
+pub use batch::{
+    Attributes, Batch, BatchBuilder, BatchHeader, CRC_START, HEADER_LEN, LENGTH_PREFIX, MAGIC,
+    Records, control_batch, crc32c, stamp,
+};
+pub use compression::{Compression, DEFAULT_MAX_DECOMPRESSED, Decompressor};
+pub use record::{Headers, Record, RecordIter};
+pub use environment::Environment;
 pub use error::{Error, ErrorKind, Result};
