@@ -54,11 +54,6 @@ impl Buffer {
         Buffer { bytes: pool.take(), used: 0, limit, pool: pool.clone() }
     }
 
-    /// Bytes written so far.
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
     /// How many more bytes the limit lets in.
     pub(crate) fn allowance(&self) -> usize {
         self.limit - self.used

@@ -100,7 +100,7 @@ impl Encoder {
 fn block_size(content: usize) -> BlockSize {
     match content {
         0..=0x1_0000 => BlockSize::Max64KB,
-        ..=0x4_0000 => BlockSize::Max256KB,
+        0x1_0001..=0x4_0000 => BlockSize::Max256KB,
         _ => BlockSize::Max1MB,
     }
 }
