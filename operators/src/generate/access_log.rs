@@ -41,6 +41,11 @@ impl Default for GeneratorOptions {
     }
 }
 
+/// Clients ask several times in a row, for a page and what belongs to it: each stretch of so many lines ...
+const VISIT_LINES: u64 = 64;
+/// ... is made by so many visitors, each of them drawn anew.
+const VISITORS: u64 = 16;
+
 /// The years that a timestamp has room for.
 const EARLIEST_MS: i64 = -62_167_219_200_000;
 const LATEST_MS: i64 = 253_402_300_799_000;
@@ -211,7 +216,8 @@ impl AccessLogGenerator {
 
     #[inline]
     fn draw_event(&self, index: u64, draws: &mut Draws) -> Event {
-        let client = self.clients.draw(draws);
+        let visit = index / VISIT_LINES * VISITORS + draws.below(VISITORS);
+        let client = self.clients.draw(&mut Draws::new(!self.options.seed, visit));
         let rate = self.options.lines_per_second;
         let elapsed =
             (index / rate).saturating_mul(1000).saturating_add(index % rate * 1000 / rate);

@@ -33,7 +33,7 @@ fn lines_never_change() {
         lines(&options, 100).concat().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
-    assert_eq!(format!("{hash:016x}"), "60a5b4e64decd9de");
+    assert_eq!(format!("{hash:016x}"), "87d760a2a4f1a1a5");
 }
 
 #[test]
@@ -69,6 +69,19 @@ fn every_line_parses_to_the_truth_about_it() {
     assert_eq!(generator.next_line(&mut line), generator.event(777));
     assert_eq!(line, lines(&options, 778)[777]);
     assert_eq!(generator.position(), 778);
+}
+
+#[test]
+fn clients_follow_the_zipf_distribution_and_come_back() {
+    let generator = AccessLogGenerator::new(GeneratorOptions::default());
+    let clients: Vec<u32> = (0..200_000).map(|index| generator.event(index).client).collect();
+    let of_first = clients.iter().filter(|&&client| client == 0).count() as f64 / 200_000.0;
+    // One in the 10,000th harmonic number; a visit is four lines on average, so one in 50,000 visits.
+    assert!((of_first - 0.1022).abs() < 0.01, "{of_first}");
+    let distinct = clients.iter().collect::<HashSet<_>>().len();
+    assert!((7000..=10_000).contains(&distinct), "{distinct} of 10,000 clients");
+    let back = clients.windows(64).filter(|lines| lines[1..].contains(&lines[0])).count();
+    assert!(back > 150_000, "{back} of 200,000 lines are followed by another of the same client");
 }
 
 #[test]
