@@ -6,6 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::producer_state::Rejection;
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -228,25 +230,21 @@ pub enum Error {
         limit: usize,
     },
 
-    /// A producer's sequence numbers left a gap.
-    #[error(
-        "producer {producer_id} sent sequence {found} to {topic}-{partition}, expected {expected}: \
-         a batch before it was lost; the producer has to start again"
-    )]
-    OutOfOrderSequence {
+    /// A producer's batch was refused; nothing of the append was written.
+    #[error("{topic}-{partition} refused an append: {rejection}")]
+    Rejected {
         /// The topic.
         topic: String,
         /// The partition.
         partition: u32,
-        /// The producer.
-        producer_id: i64,
-        /// The sequence number expected next.
-        expected: i32,
-        /// The sequence number sent.
-        found: i32,
+        /// Why.
+        rejection: Rejection,
     },
-    /// A newer producer with the same transactional id has taken over.
-    #[error("producer {producer_id} at epoch {epoch} is fenced: epoch {current} has taken over")]
+    /// A newer instance with the same transactional id has taken over.
+    #[error(
+        "producer {producer_id} at epoch {epoch} is fenced: epoch {current} has taken over; start \
+         the producer anew"
+    )]
     ProducerFenced {
         /// The producer.
         producer_id: i64,
@@ -255,8 +253,8 @@ pub enum Error {
         /// The epoch that owns the id now.
         current: i16,
     },
-    /// A producer id that was never given out.
-    #[error("producer {producer_id} is not known: initialise it first")]
+    /// A producer id that was never given out to a transactional producer.
+    #[error("producer {producer_id} is not known to the store: initialise the producer first")]
     UnknownProducer {
         /// The producer.
         producer_id: i64,
@@ -288,10 +286,14 @@ impl Error {
             | Error::UnsupportedMagic { .. }
             | Error::UnknownCompression { .. }
             | Error::Compression { .. }
-            | Error::OutOfOrderSequence { .. }
             | Error::UnknownProducer { .. }
             | Error::InvalidTransactionState { .. } => ErrorKind::Invalid,
             Error::ProducerFenced { .. } => ErrorKind::Fenced,
+            Error::Rejected { rejection, .. } => match rejection {
+                Rejection::Fenced { .. } => ErrorKind::Fenced,
+                Rejection::TransactionEnding { .. } => ErrorKind::Retry,
+                _ => ErrorKind::Invalid,
+            },
             Error::Damaged { .. }
             | Error::DamagedFile { .. }
             | Error::MalformedBatch { .. }

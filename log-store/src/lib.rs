@@ -13,14 +13,15 @@ mod index;
 
 // ... under the rules of idempotence and transactions ...
 mod aborted;
+mod producer_state;
 mod transaction;
-// (L3's modules go here)
 
 // ... sent by a producer and read by a consumer.
 
 mod error;
 
 pub use aborted::AbortedTransaction;
+pub use producer_state::{NO_PRODUCER_ID, Rejection};
 pub use transaction::{ProducerIdentity, TransactionOutcome};
 pub use batch::{
     Attributes, Batch, BatchBuilder, BatchHeader, CRC_START, HEADER_LEN, LENGTH_PREFIX, MAGIC,
