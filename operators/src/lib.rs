@@ -2,3 +2,23 @@
 
 pub mod generate;
 pub mod nginx;
+
+pub mod aggregate;
+#[cfg(test)]
+mod test_job;
+pub mod timestamps;
+pub mod transform;
+pub mod window;
+
+/// What a program that describes a job needs.
+pub mod prelude {
+    pub use riverrun_dataflow::{DataStream, Environment, KeyedStream, Record, Timestamp};
+
+    pub use crate::aggregate::{Aggregate, Number};
+    pub use crate::timestamps::{AssignTimestamps, WatermarkStrategy};
+    pub use crate::transform::{Collector, Transforms};
+    pub use crate::window::{
+        SessionWindows, SlidingWindows, TumblingWindows, Window, WindowResult, WindowedStream,
+        Windowing,
+    };
+}
