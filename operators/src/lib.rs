@@ -1,7 +1,11 @@
 //! Sources, transforms, windows, aggregates, sinks and record formats.
 
+pub mod format;
 pub mod generate;
+mod line;
 pub mod nginx;
+
+pub use line::Line;
 
 pub mod aggregate;
 #[cfg(test)]
