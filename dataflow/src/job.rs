@@ -27,6 +27,9 @@ pub struct JobSettings {
     pub deltas_before_full: u32,
     /// What to do when a subtask fails.
     pub restart: RestartStrategy,
+    /// Whether to start although the newest checkpoint holds state of an operator that the job no longer
+    /// has. That state is lost then.
+    pub allow_non_restored_state: bool,
 }
 
 impl Default for JobSettings {
@@ -36,6 +39,7 @@ impl Default for JobSettings {
             checkpoint_timeout: Duration::from_secs(600),
             deltas_before_full: 10,
             restart: RestartStrategy::default(),
+            allow_non_restored_state: false,
         }
     }
 }
