@@ -17,6 +17,7 @@ mod producer_state;
 mod transaction;
 
 // ... sent by a producer and read by a consumer.
+mod partitioner;
 
 mod error;
 
@@ -28,6 +29,7 @@ pub use batch::{
     Records, control_batch, crc32c, stamp,
 };
 pub use compression::{Compression, DEFAULT_MAX_DECOMPRESSED, Decompressor};
+pub use partitioner::{Partitioner, murmur2, partition_of_key};
 pub use record::{Headers, Record, RecordIter};
 pub use environment::Environment;
 pub use error::{Error, ErrorKind, Result};
