@@ -1,0 +1,1 @@
+//! What flows between subtasks: backpressure, event time, side outputs.
