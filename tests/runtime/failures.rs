@@ -16,20 +16,22 @@ fn seeds() -> u64 {
 
 #[test]
 fn nothing_is_lost_or_doubled_by_failures_anywhere() {
-    let (mut restarts, mut objects) = (0, 0);
+    let (mut restarts, mut checkpoints, mut objects) = (0, 0, 0);
     for seed in 0..seeds() {
         println!("seed {seed}");
         // Few keys stay within the commit record, many go to the storage.
         let keys = if seed % 2 == 0 { 50 } else { 3_000 };
-        let chaos = Chaos::new(seed, 12, 40 + 5 * (seed as u32 % 20));
-        let (numbers, output) = (Numbers::bounded(3, 2_500, keys), Arc::new(Output::default()));
+        let chaos = Chaos::new(seed, 8, 100 + 100 * (seed as u32 % 10));
+        let (numbers, output) = (Numbers::bounded(3, 5_000, keys), Arc::new(Output::default()));
         let cluster = Cluster::new(World::new(&chaos));
-        let pipeline = Pipeline::counting(&numbers, &output, &chaos, 1 + seed as u32 % 3);
+        let mut pipeline = Pipeline::counting(&numbers, &output, &chaos, 1 + seed as u32 % 3);
+        pipeline.settings.checkpoint_interval = Some(Duration::from_micros(100));
         let handle = cluster.start(pipeline.job()).unwrap();
         let report = handle.wait().unwrap();
         check_counts(&numbers, &output.committed());
         assert_eq!(output.in_doubt(), 0);
         restarts += report.status.restarts;
+        checkpoints += report.status.completed_checkpoints;
         let records = cluster.world.records();
         assert!(records.windows(2).all(|pair| pair[0].checkpoint < pair[1].checkpoint));
         assert!(records.last().unwrap().finished);
@@ -38,7 +40,8 @@ fn nothing_is_lost_or_doubled_by_failures_anywhere() {
         assert!(left.iter().all(|path| newest.contains(path)), "not deleted: {left:?}");
         objects += left.len();
     }
-    assert!(restarts > seeds() && objects > 0, "{restarts} restarts, {objects} objects: too tame");
+    println!("{restarts} restarts, {checkpoints} checkpoints, {objects} objects");
+    assert!(restarts > seeds() && checkpoints > 2 * restarts && objects > 0, "too tame");
 }
 
 /// Fails on every batch.
