@@ -87,8 +87,9 @@ pub(crate) fn size_bytes(snapshots: &BTreeMap<SubtaskId, SubtaskSnapshot>) -> u6
     operators
         .map(|operator| {
             let state = &operator.state;
-            let small: usize = state.positions.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>()
-                + state.list.iter().chain(&state.prepared).map(Vec::len).sum::<usize>();
+            let small: usize =
+                state.positions.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>()
+                    + state.list.iter().chain(&state.prepared).map(Vec::len).sum::<usize>();
             small as u64 + operator.keyed.as_ref().map_or(0, |keyed| keyed.state.size_bytes())
         })
         .sum()

@@ -159,9 +159,7 @@ impl Outcome {
         };
         match std::mem::replace(&mut *inner, Ended::Told(text)) {
             Ended::Badly(error) => Err(error),
-            Ended::Told(reason) => {
-                Err(Error::User { place: format!("job `{job}`"), reason })
-            }
+            Ended::Told(reason) => Err(Error::User { place: format!("job `{job}`"), reason }),
             _ => unreachable!("the other two were handled above"),
         }
     }

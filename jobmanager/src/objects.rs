@@ -60,7 +60,12 @@ mod tests {
     #[test]
     fn only_what_is_surely_ours_is_left_over() {
         let present = [
-            "job/1/7/aa-0", "job/3/7/aa-0", "job/4/1/aa-0", "job/more/1/7/aa-0", "job/1/note", "jobs/1/7/aa-0",
+            "job/1/7/aa-0",
+            "job/3/7/aa-0",
+            "job/4/1/aa-0",
+            "job/more/1/7/aa-0",
+            "job/1/note",
+            "jobs/1/7/aa-0",
             "job/1/x/aa-0",
         ];
         let left = leftovers("job", 3, None, present.map(str::to_owned).to_vec());

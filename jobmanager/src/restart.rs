@@ -55,11 +55,14 @@ impl Restarts {
             }
             RestartStrategy::FailureRate { failures, interval, delay } => {
                 self.recent.push_back(now);
-                while self.recent.front().is_some_and(|&then| now.saturating_sub(then) >= interval) {
+                while self.recent.front().is_some_and(|&then| now.saturating_sub(then) >= interval)
+                {
                     self.recent.pop_front();
                 }
                 if self.recent.len() > failures as usize {
-                    Verdict::GiveUp(format!("it failed more than {failures} times within {interval:?}"))
+                    Verdict::GiveUp(format!(
+                        "it failed more than {failures} times within {interval:?}"
+                    ))
                 } else {
                     Verdict::RestartAfter(delay)
                 }
@@ -106,8 +109,7 @@ mod tests {
 
     #[test]
     fn a_failure_rate_forgets_what_is_long_past() {
-        let strategy =
-            RestartStrategy::FailureRate { failures: 2, interval: at(10), delay: at(1) };
+        let strategy = RestartStrategy::FailureRate { failures: 2, interval: at(10), delay: at(1) };
         let mut restarts = Restarts::new(strategy);
         for now in [0, 1, 11, 20, 30] {
             assert_eq!(restarts.failed(at(now)), Verdict::RestartAfter(at(1)), "at {now}");

@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn what_is_over_stays_over() {
         let all = [
-            Starting, Running, Restarting, Finishing, Stopping, Cancelling, Finished, Stopped, Cancelled,
-            Failed,
+            Starting, Running, Restarting, Finishing, Stopping, Cancelling, Finished, Stopped,
+            Cancelled, Failed,
         ];
         for over in all.into_iter().filter(|state| state.is_over()) {
             assert!(all.iter().all(|&next| next == over || !over.may_become(next)), "{over}");

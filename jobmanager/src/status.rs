@@ -207,7 +207,8 @@ impl Board {
         for vertex in &self.graph.vertices {
             for node in &vertex.operators {
                 let metrics = inner.metrics.get(&node.id).map_or(&[][..], Vec::as_slice);
-                let sum = |counter: fn(&OperatorMetrics) -> u64| metrics.iter().map(|m| counter(m)).sum();
+                let sum =
+                    |counter: fn(&OperatorMetrics) -> u64| metrics.iter().map(|m| counter(m)).sum();
                 let reached = metrics.iter().map(|m| m.watermark.load(Ordering::Relaxed)).min();
                 status.operators.push(OperatorStatus {
                     id: node.id,

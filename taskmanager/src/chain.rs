@@ -54,7 +54,11 @@ pub(crate) struct NodeSnapshot {
 }
 
 impl Chain {
-    pub(crate) fn new(source: Option<Outlet>, nodes: Vec<Node>, writers: Vec<RecordWriter>) -> Self {
+    pub(crate) fn new(
+        source: Option<Outlet>,
+        nodes: Vec<Node>,
+        writers: Vec<RecordWriter>,
+    ) -> Self {
         Self { source, nodes, exit: Exit { writers, current: None }, opened: 0 }
     }
 
@@ -98,12 +102,7 @@ impl Chain {
     }
 
     fn entrance(&mut self) -> Link<'_> {
-        Link {
-            outlet: self.source.as_ref(),
-            rest: &mut self.nodes,
-            depth: 0,
-            exit: &mut self.exit,
-        }
+        Link { outlet: self.source.as_ref(), rest: &mut self.nodes, depth: 0, exit: &mut self.exit }
     }
 
     /// Rows from the source, or for input `input` of the first operator.
@@ -255,12 +254,8 @@ impl Link<'_> {
     ) -> Result<()> {
         let Some((node, rest)) = self.rest.split_first_mut() else { return Ok(()) };
         let caller = self.exit.current.replace(self.depth);
-        let mut link = Link {
-            outlet: Some(&node.outlet),
-            rest,
-            depth: self.depth + 1,
-            exit: &mut *self.exit,
-        };
+        let mut link =
+            Link { outlet: Some(&node.outlet), rest, depth: self.depth + 1, exit: &mut *self.exit };
         call(node.operator.as_mut(), &node.outlet.metrics, &mut link)?;
         self.exit.current = caller;
         Ok(())
@@ -319,3 +314,7 @@ impl Output for Link<'_> {
         self.next(|operator, _, out| operator.on_idle(out))
     }
 }
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

@@ -107,7 +107,11 @@ mod tests {
         assert_eq!(time.idle(2), Change::Advanced(at(40)));
         assert_eq!(time.watermark(1, at(60)), Change::Advanced(at(50)));
         assert_eq!(time.rows(2), Change::None);
-        assert_eq!(time.watermark(0, at(70)), Change::None, "channel 2 is back and before all time");
+        assert_eq!(
+            time.watermark(0, at(70)),
+            Change::None,
+            "channel 2 is back and before all time"
+        );
         assert_eq!(time.watermark(2, at(65)), Change::Advanced(at(60)));
     }
 

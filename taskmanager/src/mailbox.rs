@@ -237,9 +237,7 @@ impl Mailbox {
     ) -> (MutexGuard<'a, State>, bool) {
         state.owner_waits = true;
         let (mut state, timed_out) = match timeout {
-            None => {
-                (self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner), false)
-            }
+            None => (self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner), false),
             Some(timeout) => {
                 let (state, result) = self
                     .arrived

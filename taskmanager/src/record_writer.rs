@@ -1,8 +1,6 @@
 //! What leaves an operator chain over one edge.
 
-use riverrun_dataflow::{
-    Batch, EdgeKind, Element, Partitioner, Result, Watermark,
-};
+use riverrun_dataflow::{Batch, EdgeKind, Element, Partitioner, Result, Watermark};
 
 use crate::mailbox::ChannelSender;
 
@@ -101,3 +99,7 @@ impl RecordWriter {
         self.channels.iter().try_for_each(|channel| channel.send(element()))
     }
 }
+
+#[cfg(test)]
+#[path = "record_writer_tests.rs"]
+mod tests;

@@ -204,20 +204,16 @@ impl SnapshotOwner {
         name: &str,
         keyed: &KeyedState,
     ) -> Result<Option<KeyedHandle>> {
-        if keyed.kind == SnapshotKind::Delta && keyed.groups.is_empty() && keyed.dropped.is_empty() {
+        if keyed.kind == SnapshotKind::Delta && keyed.groups.is_empty() && keyed.dropped.is_empty()
+        {
             return Ok(None);
         }
         let bytes = codec::encode(keyed).map_err(|e| Error::state(name, e))?;
         let state = if bytes.len() <= INLINE_BYTES {
             StateHandle::Inline(bytes)
         } else {
-            let path = state_path(
-                &self.job,
-                self.generation,
-                barrier.checkpoint,
-                self.subtask,
-                operator,
-            );
+            let path =
+                state_path(&self.job, self.generation, barrier.checkpoint, self.subtask, operator);
             self.storage.write(&path, bytes)?
         };
         Ok(Some(KeyedHandle {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_dataflow::{
-    Barrier, Clock, Error, OperatorContext, OperatorId, OperatorState, RestoredState, Result, Snapshot,
-    Source, TaskEvent,
+    Barrier, Clock, Error, OperatorContext, OperatorId, OperatorState, RestoredState, Result,
+    Snapshot, Source, TaskEvent,
 };
 
 use crate::chain::{Chain, NodeSnapshot};

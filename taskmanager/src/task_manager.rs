@@ -129,7 +129,10 @@ impl TaskManager {
                     self.surroundings.job_manager.report(TaskEvent::Failed {
                         attempt: deployment.attempt,
                         subtask: id,
-                        error: Error::io(format!("starting a thread for {} {number}", vertex.name), cause),
+                        error: Error::io(
+                            format!("starting a thread for {} {number}", vertex.name),
+                            cause,
+                        ),
                     });
                 }
             }

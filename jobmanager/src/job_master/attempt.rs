@@ -177,7 +177,8 @@ impl JobMaster {
         let checkpoint = record.checkpoint;
         let needed = objects::referenced(&record);
         if let Some(before) = running.newest.replace(record) {
-            let unneeded: Vec<_> = objects::referenced(&before).difference(&needed).cloned().collect();
+            let unneeded: Vec<_> =
+                objects::referenced(&before).difference(&needed).cloned().collect();
             self.delete(&unneeded);
         }
         let Some(committed) = running.coordinator.committed(self.wiring.clock.now()) else {

@@ -54,7 +54,8 @@ impl JobMaster {
         for node in self.job.graph.vertices.iter().flat_map(|vertex| &vertex.operators) {
             if let Some(mut committer) = self.job.factory.committer(node.id)? {
                 let operator = newest.and_then(|record| record.operators.get(&node.id));
-                committer.recover(generation, operator.map_or(&[], |operator| &operator.prepared))?;
+                committer
+                    .recover(generation, operator.map_or(&[], |operator| &operator.prepared))?;
                 committers.insert(node.id, committer);
             }
         }

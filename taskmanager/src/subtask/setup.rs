@@ -141,7 +141,10 @@ impl Setup {
     }
 
     /// A writer for each edge that leaves the vertex, and which of them belong to which operator.
-    fn writers(&self, vertex: &JobVertex) -> Result<(Vec<RecordWriter>, BTreeMap<OperatorId, Edges>)> {
+    fn writers(
+        &self,
+        vertex: &JobVertex,
+    ) -> Result<(Vec<RecordWriter>, BTreeMap<OperatorId, Edges>)> {
         let graph = &self.deployment.graph;
         let sender = self.identity.subtask.index;
         let mut writers = Vec::new();
