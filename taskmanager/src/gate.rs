@@ -23,7 +23,7 @@ pub(crate) enum Input {
     /// All channels have delivered this barrier.
     Barrier(Barrier),
     /// All channels have ended; [`Watermark::MAX`] came before. Barriers may follow.
-    EndOfInput,
+    Ended,
     /// The time ran out first.
     Timeout,
     Cancelled,
@@ -95,10 +95,10 @@ impl InputGate {
                 if self.ended < self.inputs.len() {
                     first
                 } else if first.is_some() {
-                    self.ready = Some(Input::EndOfInput);
+                    self.ready = Some(Input::Ended);
                     first
                 } else {
-                    Some(Input::EndOfInput)
+                    Some(Input::Ended)
                 }
             }
         })

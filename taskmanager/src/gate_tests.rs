@@ -114,7 +114,7 @@ fn the_end_brings_the_end_of_time_first_also_from_channels_without_event_time() 
     assert!(f.all().is_empty());
     f.sender(1).send(row(1)).unwrap();
     f.sender(1).send(Element::EndOfInput).unwrap();
-    assert_eq!(f.all(), ["1:1", "watermark max", "endofinput"]);
+    assert_eq!(f.all(), ["1:1", "watermark max", "ended"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Subtask {
                 Input::Idle => self.chain.idle()?,
                 Input::Resumed => self.chain.resume()?,
                 Input::Barrier(barrier) => self.checkpoint(barrier)?,
-                Input::EndOfInput => self.chain.end_of_input()?,
+                Input::Ended => self.chain.end_of_input()?,
                 Input::Control(control) => {
                     if let Some(stop) = self.control(control)? {
                         return Ok(stop);
