@@ -70,9 +70,11 @@ fn broken(error: fn() -> Error, restart: RestartStrategy) -> (Error, JobState, u
 fn a_restart_strategy_that_is_used_up_fails_the_job() {
     let delay = Duration::from_millis(1);
     let io = || Error::io("the disk", "on fire");
-    let (error, state, attempts) =
-        broken(io, RestartStrategy::FixedDelay { attempts: 3, delay });
-    assert_eq!((error.to_string().as_str(), state, attempts), ("the disk: on fire", JobState::Failed, 4));
+    let (error, state, attempts) = broken(io, RestartStrategy::FixedDelay { attempts: 3, delay });
+    assert_eq!(
+        (error.to_string().as_str(), state, attempts),
+        ("the disk: on fire", JobState::Failed, 4)
+    );
 }
 
 #[test]
@@ -87,7 +89,10 @@ fn a_panic_is_a_failure_that_names_operator_and_message() {
     let panics = || panic!("the user's code");
     let (error, ..) = broken(panics, RestartStrategy::None);
     let text = error.to_string();
-    assert!(text.contains("operator `count` of count ") && text.contains("the user's code"), "{text}");
+    assert!(
+        text.contains("operator `count` of count ") && text.contains("the user's code"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod operators;
 mod outside;
 mod source;
 
-pub use job::{Cluster, Pipeline, check_counts};
+pub use job::{Cluster, Pipeline, check_counts, node};
 pub use operators::Row;
 pub use outside::{Chaos, Output, World};
 pub use source::Numbers;

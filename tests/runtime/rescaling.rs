@@ -40,7 +40,8 @@ fn a_finished_job_goes_on_when_there_is_more() {
     let cluster = Cluster::new(World::new(&chaos));
     for (parallelism, read) in [(1, 3_000), (3, 3_000), (2, 3_000)] {
         let mut pipeline = Pipeline::counting(&numbers, &output, &chaos, parallelism);
-        pipeline.settings.checkpoint_interval = (parallelism > 1).then_some(Duration::from_millis(1));
+        pipeline.settings.checkpoint_interval =
+            (parallelism > 1).then_some(Duration::from_millis(1));
         let report = cluster.start(pipeline.job()).unwrap().wait().unwrap();
         assert_eq!((report.status.state, report.records_read()), (JobState::Finished, read));
         check_counts(&numbers, &output.committed());

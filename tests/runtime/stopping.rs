@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use riverrun_dataflow::{
-    Batch, Error, Operator, Output as Downstream, RestartStrategy, Result,
-};
+use riverrun_dataflow::{Batch, Error, Operator, Output as Downstream, RestartStrategy, Result};
 use riverrun_jobmanager::JobState;
 
 use crate::kit::{Chaos, Cluster, Numbers, Output, Pipeline, World, check_counts};
@@ -83,15 +81,8 @@ fn cancelling_ends_the_wait_for_a_full_channel() {
     let cluster = Cluster::new(World::new(&chaos));
     let mut pipeline = Pipeline::counting(&numbers, &output, &chaos, 2);
     let fails = Arc::new(AtomicBool::new(true));
-    pipeline.settings.restart =
-        RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO };
-    pipeline.graph.vertices[1].operators.push(riverrun_dataflow::OperatorNode {
-        id: riverrun_dataflow::OperatorId(9),
-        name: "fails once".into(),
-        description: String::new(),
-        kind: riverrun_dataflow::OperatorKind::Transform,
-    });
-    pipeline.graph.edges[1].from_operator = riverrun_dataflow::OperatorId(9);
+    pipeline.settings.restart = RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO };
+    pipeline.insert_before_sink(9, "fails once");
     pipeline.operator(9, move || FailsOnce(fails.clone()));
     // The sources fill the channels of the failed subtask and wait. Only if they can be cancelled
     // is there a second attempt.

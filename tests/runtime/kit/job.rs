@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use riverrun_dataflow::{
     Clock, Committer, EdgeKind, Error, Job, JobEdge, JobGraph, JobSettings, JobVertex, ManualClock,
-    Operator, OperatorFactory, OperatorId, OperatorKind, OperatorNode, Partitioner, RestartStrategy,
-    Result, RowPartitioner, Source, TaskManagerGateway,
+    Operator, OperatorFactory, OperatorId, OperatorKind, OperatorNode, Partitioner,
+    RestartStrategy, Result, RowPartitioner, Source, TaskManagerGateway,
 };
 use riverrun_jobmanager::{JobHandle, JobManager, JobResources};
 use riverrun_taskmanager::TaskManager;
@@ -44,6 +44,11 @@ impl OperatorFactory for Parts {
     fn committer(&self, id: OperatorId) -> Result<Option<Box<dyn Committer>>> {
         Ok(self.committers.get(&id).map(|make| make()))
     }
+}
+
+/// An operator of a graph.
+pub fn node(id: u64, name: &str, kind: OperatorKind) -> OperatorNode {
+    OperatorNode { id: OperatorId(id), name: name.to_owned(), description: String::new(), kind }
 }
 
 /// A job under construction.
@@ -84,7 +89,10 @@ impl Pipeline {
     ) -> Self {
         let mut pipeline = Self::new();
         pipeline
-            .vertex(parallelism, &[(1, "numbers", OperatorKind::Source), (2, "pass", OperatorKind::Transform)])
+            .vertex(
+                parallelism,
+                &[(1, "numbers", OperatorKind::Source), (2, "pass", OperatorKind::Transform)],
+            )
             .vertex(parallelism, &[(3, "count", OperatorKind::Keyed)])
             .vertex(parallelism, &[(4, "collect", OperatorKind::Sink)])
             .edge(1, 2, 3, EdgeKind::Hash)
@@ -99,16 +107,21 @@ impl Pipeline {
         pipeline
     }
 
-    pub fn vertex(&mut self, parallelism: u32, operators: &[(u64, &str, OperatorKind)]) -> &mut Self {
-        let operators: Vec<_> = operators
-            .iter()
-            .map(|&(id, name, kind)| OperatorNode {
-                id: OperatorId(id),
-                name: name.to_owned(),
-                description: String::new(),
-                kind,
-            })
-            .collect();
+    /// Puts an operator in front of the sink of [`Pipeline::counting`], into its chain.
+    pub fn insert_before_sink(&mut self, id: u64, name: &str) {
+        let sink = &mut self.graph.vertices[2];
+        sink.operators.insert(0, node(id, name, OperatorKind::Transform));
+        sink.id = OperatorId(id);
+        self.graph.edges[1].to = OperatorId(id);
+    }
+
+    pub fn vertex(
+        &mut self,
+        parallelism: u32,
+        operators: &[(u64, &str, OperatorKind)],
+    ) -> &mut Self {
+        let operators: Vec<_> =
+            operators.iter().map(|&(id, name, kind)| node(id, name, kind)).collect();
         let names: Vec<_> = operators.iter().map(|operator| operator.name.as_str()).collect();
         let vertex =
             JobVertex { id: operators[0].id, name: names.join(" -> "), parallelism, operators };
@@ -142,7 +155,11 @@ impl Pipeline {
         self
     }
 
-    pub fn source<S: Source + 'static>(&mut self, id: u64, make: impl Fn() -> S + Send + Sync + 'static) {
+    pub fn source<S: Source + 'static>(
+        &mut self,
+        id: u64,
+        make: impl Fn() -> S + Send + Sync + 'static,
+    ) {
         self.parts.sources.insert(OperatorId(id), Box::new(move || Box::new(make())));
     }
 

@@ -23,7 +23,12 @@ pub struct Pass {
 }
 
 impl Operator for Pass {
-    fn process(&mut self, _: usize, batch: Batch, out: &mut dyn riverrun_dataflow::Output) -> Result<()> {
+    fn process(
+        &mut self,
+        _: usize,
+        batch: Batch,
+        out: &mut dyn riverrun_dataflow::Output,
+    ) -> Result<()> {
         self.chaos.strike("pass")?;
         out.emit(batch)
     }
@@ -56,7 +61,12 @@ impl Operator for Count {
         Ok(())
     }
 
-    fn process(&mut self, _: usize, batch: Batch, out: &mut dyn riverrun_dataflow::Output) -> Result<()> {
+    fn process(
+        &mut self,
+        _: usize,
+        batch: Batch,
+        out: &mut dyn riverrun_dataflow::Output,
+    ) -> Result<()> {
         self.chaos.strike("count")?;
         let mut rows = batch.into_rows::<Row>("count")?;
         for row in &mut rows.values {
@@ -99,7 +109,12 @@ impl Operator for Collect {
         Ok(())
     }
 
-    fn process(&mut self, _: usize, batch: Batch, _: &mut dyn riverrun_dataflow::Output) -> Result<()> {
+    fn process(
+        &mut self,
+        _: usize,
+        batch: Batch,
+        _: &mut dyn riverrun_dataflow::Output,
+    ) -> Result<()> {
         self.chaos.strike("collect")?;
         self.rows.extend(batch.into_rows::<Row>("collect")?.values);
         Ok(())

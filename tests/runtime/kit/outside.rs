@@ -25,7 +25,11 @@ struct Drawn {
 impl Chaos {
     /// `faults` faults, one in `one_in` opportunities.
     pub fn new(seed: u64, faults: u32, one_in: u32) -> Self {
-        Self(Arc::new(Mutex::new(Drawn { random: SmallRng::seed_from_u64(seed), left: faults, one_in })))
+        Self(Arc::new(Mutex::new(Drawn {
+            random: SmallRng::seed_from_u64(seed),
+            left: faults,
+            one_in,
+        })))
     }
 
     pub fn none() -> Self {
@@ -63,7 +67,6 @@ impl Chaos {
             }
         }
     }
-
 }
 
 /// Output of a sink: staged under a token, then committed.
@@ -86,7 +89,10 @@ impl Output {
     pub fn stage(&self, generation: u64, token: Vec<u8>, rows: Vec<Row>) -> Result<()> {
         let mut staged = self.staged.lock().unwrap();
         if generation < staged.generation {
-            return Err(Error::Fenced { job: "test".into(), reason: "an older generation writes".into() });
+            return Err(Error::Fenced {
+                job: "test".into(),
+                reason: "an older generation writes".into(),
+            });
         }
         staged.tokens.insert(token, rows);
         Ok(())
@@ -115,7 +121,8 @@ impl Staged {
         if self.done.contains(token) {
             return;
         }
-        let rows = self.tokens.remove(token).expect("prepared output is there until it is committed");
+        let rows =
+            self.tokens.remove(token).expect("prepared output is there until it is committed");
         self.committed.extend(rows);
         self.done.insert(token.to_vec());
     }
@@ -130,7 +137,8 @@ pub struct OutputCommitter {
 impl Committer for OutputCommitter {
     fn commit(&mut self, prepared: &[Vec<u8>]) -> Result<()> {
         for token in prepared {
-            self.chaos.strike_around("committer", || self.output.staged.lock().unwrap().commit(token))?;
+            self.chaos
+                .strike_around("committer", || self.output.staged.lock().unwrap().commit(token))?;
         }
         self.output.more.notify_all();
         Ok(())
@@ -192,7 +200,8 @@ impl JobStore for World {
         if record.generation < self.generations.lock().unwrap()[&record.job] {
             return Err(Error::Fenced { job: record.job.clone(), reason: "a newer run".into() });
         }
-        self.chaos().strike_around("job store", || self.records.lock().unwrap().push(record.clone()))
+        self.chaos()
+            .strike_around("job store", || self.records.lock().unwrap().push(record.clone()))
     }
 }
 
