@@ -188,6 +188,10 @@ impl File for DiskFile {
         }
         let start = position / WINDOW * WINDOW;
         let end = position + length as u64;
+        // Touching a mapping behind the file's end would kill the process: somebody may have cut it.
+        if end > self.len()? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         if end > start + WINDOW + WINDOW_OVERLAP {
             // A batch larger than the overlap: a mapping of its own.
             let start = position / PAGE * PAGE;
