@@ -33,6 +33,12 @@ impl WatermarkStrategy {
     }
 }
 
+impl std::fmt::Display for WatermarkStrategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "out of order up to {} ms", self.out_of_orderness)
+    }
+}
+
 /// Adds event time to a stream.
 pub trait AssignTimestamps<T: Record> {
     /// Takes each row's event time (milliseconds since 1970-01-01T00:00:00Z) from the row. At most one watermark
@@ -62,7 +68,7 @@ impl<T: Record> AssignTimestamps<T> for DataStream<T> {
         timestamp_of: impl Fn(&T) -> Timestamp + Clone + Send + Sync + 'static,
     ) -> DataStream<T> {
         let spec = OperatorSpec::new("timestamps", OperatorKind::Transform)
-            .described(format!("out of order up to {} ms", strategy.out_of_orderness));
+            .described(strategy.to_string());
         self.transform(spec, move |_| {
             Ok(Box::new(TimestampAssigner::<T, _>::new(strategy, timestamp_of.clone())))
         })

@@ -18,7 +18,8 @@
 //! | `window/layout.rs` | panes |
 //! | `window/combine.rs`, `window/partial.rs` | rows to partial results, and over the edge |
 //! | `window/operator.rs` | the window operator |
-//! | `window/panes.rs` | its state: what is late, what fires, what goes |
+//! | `window/state.rs` | what it asks of its state: what is late, what fires, what goes |
+//! | `window/panes.rs`, `window/sessions.rs` | the state of tumbling and sliding windows, and of sessions |
 //! | `window/progress.rs` | how far event time had come, in snapshots |
 
 mod assigner;
@@ -28,10 +29,19 @@ mod operator;
 mod panes;
 mod partial;
 mod progress;
+mod sessions;
+mod state;
 mod stream;
 
 use riverrun_dataflow::Timestamp;
 use serde::{Deserialize, Serialize};
+
+// The parts that do not depend on the kind of batch, for the columnar path.
+pub(crate) use assigner::TimeKind;
+pub(crate) use layout::PaneLayout;
+pub(crate) use panes::PaneState;
+pub(crate) use progress::Progress;
+pub(crate) use state::{Results, TABLE, WindowState};
 
 pub use assigner::{SessionWindows, SlidingWindows, TumblingWindows, Windows};
 pub use partial::Partial;
@@ -64,5 +74,7 @@ pub struct WindowResult<K, R> {
     pub value: R,
 }
 
+#[cfg(test)]
+mod property_tests;
 #[cfg(test)]
 mod tests;

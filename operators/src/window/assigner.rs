@@ -51,7 +51,7 @@ pub struct TumblingWindows(Windows);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlidingWindows(Windows);
 
-/// Windows that go on, key by key, as long as no two rows are further apart than a gap.
+/// Windows that go on, key by key, as long as each row comes less than a gap after the one before.
 ///
 /// ```
 /// use std::time::Duration;
@@ -144,12 +144,12 @@ impl From<SessionWindows> for Windows {
 }
 
 impl Windows {
-    /// The panes, or `None` for sessions.
-    pub(crate) fn layout(&self) -> Option<PaneLayout> {
+    /// The panes. Sessions have none; theirs are never asked for.
+    pub(crate) fn layout(&self) -> PaneLayout {
         match self.shape {
-            Shape::Tumbling { size, offset } => Some(PaneLayout::new(size, size, offset)),
-            Shape::Sliding { size, slide, offset } => Some(PaneLayout::new(size, slide, offset)),
-            Shape::Session { .. } => None,
+            Shape::Tumbling { size, offset } => PaneLayout::new(size, size, offset),
+            Shape::Sliding { size, slide, offset } => PaneLayout::new(size, slide, offset),
+            Shape::Session { gap } => PaneLayout::new(gap, gap, 0),
         }
     }
 

@@ -12,21 +12,21 @@ use riverrun_dataflow::{
 
 use super::assigner::{TimeKind, Windows};
 use super::combine::no_timestamp;
-use super::panes::PaneState;
 use super::partial::Partial;
 use super::progress::Progress;
+use super::state::{TABLE, WindowState};
 use crate::aggregate::Aggregate;
 use crate::transform::emit_in_batches;
 
 /// How rows come to a window operator.
-pub(crate) trait Intake<K, A: Aggregate>: Send {
-    /// Adds a batch to the state, each row in the pane of its timestamp, or in `arrival` in processing time.
+pub(crate) trait Intake<K: Record, A: Aggregate>: Send {
+    /// Adds a batch to the state, each row at its timestamp, or at `arrival` in processing time.
     /// Returns how many rows were late.
     fn take(
         &mut self,
         batch: Batch,
         arrival: Option<Timestamp>,
-        state: &mut PaneState<K, A>,
+        state: &mut impl WindowState<K, A>,
         place: Place<'_>,
         out: &mut dyn Output,
     ) -> Result<u64>;
@@ -47,7 +47,7 @@ impl<K: Record + Hash + Eq, A: Aggregate> Intake<K, A> for FromCombiner {
         &mut self,
         batch: Batch,
         arrival: Option<Timestamp>,
-        state: &mut PaneState<K, A>,
+        state: &mut impl WindowState<K, A>,
         place: Place<'_>,
         _out: &mut dyn Output,
     ) -> Result<u64> {
@@ -81,19 +81,17 @@ where
         &mut self,
         batch: Batch,
         arrival: Option<Timestamp>,
-        state: &mut PaneState<K, A>,
+        state: &mut impl WindowState<K, A>,
         place: Place<'_>,
         out: &mut dyn Output,
     ) -> Result<u64> {
         let rows = batch.into_rows::<T>(place.operator)?;
         let (mut count, mut late) = (0, Rows::default());
-        let layout = *state.layout();
         for (row, timestamp) in rows.values.into_iter().zip(rows.timestamps) {
             if timestamp == NO_TIMESTAMP && arrival.is_none() {
                 return Err(no_timestamp(place.job, place.operator));
             }
-            let pane = arrival.unwrap_or_else(|| layout.pane_of(timestamp));
-            match state.admit(pane, (self.key_of)(&row)) {
+            match state.admit(arrival.unwrap_or(timestamp), (self.key_of)(&row)) {
                 Some((aggregate, into)) => aggregate.add(into, row),
                 None => {
                     count += 1;
@@ -116,7 +114,7 @@ where
 /// Event time is what the watermarks say. At the end of the input all windows fire; event time itself then stands at
 /// the end of the last of them, not at the end of all time, so that a later run on this state goes on with
 /// newer rows and takes none for a window that has fired.
-pub(crate) struct WindowOperator<I, K, A: Aggregate> {
+pub(crate) struct WindowOperator<I, S, K, A> {
     operator: String,
     job: String,
     clock: Option<Arc<dyn Clock>>,
@@ -126,17 +124,21 @@ pub(crate) struct WindowOperator<I, K, A: Aggregate> {
     lateness: i64,
     signature: String,
     key_groups: u16,
-    state: PaneState<K, A>,
+    state: S,
     restored: Vec<Progress>,
+    _types: PhantomData<fn(K) -> A>,
 }
 
-impl<I: Intake<K, A>, K: Record + Hash + Eq, A: Aggregate> WindowOperator<I, K, A> {
-    /// Windows with panes: not sessions, which come without a layout.
-    pub fn new(intake: I, windows: Windows, aggregate: A, lateness: i64) -> Option<Self> {
-        let layout = windows.layout()?;
-        // In processing time nothing is late.
-        let lateness = if windows.time == TimeKind::Event { lateness } else { 0 };
-        Some(Self {
+impl<I, S, K, A> WindowOperator<I, S, K, A>
+where
+    I: Intake<K, A>,
+    S: WindowState<K, A>,
+    K: Record + Hash + Eq,
+    A: Aggregate,
+{
+    /// `state` must be one for `windows` and `lateness`; the aggregate's name is for descriptions.
+    pub fn new(intake: I, state: S, windows: Windows, aggregate: &str, lateness: i64) -> Self {
+        Self {
             operator: "window".to_owned(),
             job: String::new(),
             clock: None,
@@ -144,22 +146,22 @@ impl<I: Intake<K, A>, K: Record + Hash + Eq, A: Aggregate> WindowOperator<I, K, 
             intake,
             windows,
             lateness,
-            signature: format!("{windows}, {}", aggregate.name()),
+            signature: format!("{windows}, {aggregate}"),
             key_groups: 1,
-            state: PaneState::new(aggregate, layout, lateness),
+            state,
             restored: Vec::new(),
-        })
+            _types: PhantomData,
+        }
     }
 
-    /// The pane of rows that arrive now, in processing time. Should the clock step back, or a run end in the middle of a
-    /// window, rows go to the first window that has not fired: no window has two results.
+    /// When rows arrive, in processing time. Should the clock step back, or a run end in the middle of a window, they
+    /// go to the first window that has not fired: no window has two results.
     fn arrival(&self) -> Option<Timestamp> {
         if self.windows.time == TimeKind::Event {
             return None;
         }
         let now = self.clock.as_ref().map_or(0, |clock| clock.now());
-        let now = now.max(self.state.reached().saturating_add(1));
-        Some(self.state.layout().pane_of(now))
+        Some(now.max(self.state.reached().saturating_add(1)))
     }
 
     fn advance(&mut self, to: Timestamp, out: &mut dyn Output) -> Result<()> {
@@ -167,11 +169,17 @@ impl<I: Intake<K, A>, K: Record + Hash + Eq, A: Aggregate> WindowOperator<I, K, 
     }
 }
 
-impl<I: Intake<K, A>, K: Record + Hash + Eq, A: Aggregate> Operator for WindowOperator<I, K, A> {
+impl<I, S, K, A> Operator for WindowOperator<I, S, K, A>
+where
+    I: Intake<K, A>,
+    S: WindowState<K, A>,
+    K: Record + Hash + Eq,
+    A: Aggregate,
+{
     fn restore(&mut self, state: RestoredState) -> Result<()> {
         self.restored =
             Progress::decode_all(&state.list, &self.signature, self.lateness, &self.operator)?;
-        self.state.restore_table(&self.operator, &state.keyed)
+        self.state.restore(&self.operator, &state.keyed)
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
@@ -183,11 +191,7 @@ impl<I: Intake<K, A>, K: Record + Hash + Eq, A: Aggregate> Operator for WindowOp
         self.key_groups = context.key_groups;
         let groups =
             key_groups_of_subtask(context.subtask.index, context.key_groups, context.parallelism);
-        self.state.open(groups, context.key_groups);
-        let restored = std::mem::take(&mut self.restored);
-        if !restored.is_empty() {
-            self.state.restore_progress(&restored);
-        }
+        self.state.open(groups, context.key_groups, &std::mem::take(&mut self.restored));
         Ok(())
     }
 
@@ -229,7 +233,7 @@ impl<I: Intake<K, A>, K: Record + Hash + Eq, A: Aggregate> Operator for WindowOp
         let (operator, key_groups) = (self.operator.clone(), self.key_groups);
         Ok(Snapshot::Deferred(Box::new(move || {
             Ok(OperatorState {
-                keyed: Some(table.encode(&operator, 0, key_groups)?),
+                keyed: Some(table.encode(&operator, TABLE, key_groups)?),
                 list: vec![progress.encode(&operator)?],
                 ..OperatorState::default()
             })

@@ -3,7 +3,10 @@
 //! It is kept per key group: when subtasks are put together after a rescaling, or stopped at different points, no
 //! window that one of them has fired may fire again, and none that another has not may be lost.
 
-use riverrun_dataflow::{Error, KeyGroup, Result, Timestamp, codec};
+use std::hash::Hash;
+use std::ops::Range;
+
+use riverrun_dataflow::{Error, KeyGroup, Result, Timestamp, codec, key_group_of, key_hash};
 use serde::{Deserialize, Serialize};
 
 /// The part of a window operator's snapshot that is not keyed.
@@ -76,17 +79,26 @@ pub(crate) struct Fired {
     ahead: Vec<(KeyGroup, KeyGroup, Timestamp)>,
     /// The furthest of `ahead`.
     furthest: Timestamp,
+    /// The key groups of this subtask, and of the job.
+    groups: Range<KeyGroup>,
+    key_groups: u16,
 }
 
 impl Default for Fired {
     fn default() -> Self {
-        Self { reached: Timestamp::MIN, ahead: Vec::new(), furthest: Timestamp::MIN }
+        Self {
+            reached: Timestamp::MIN,
+            ahead: Vec::new(),
+            furthest: Timestamp::MIN,
+            groups: 0..1,
+            key_groups: 1,
+        }
     }
 }
 
 impl Fired {
     /// Takes back what former subtasks left for the key groups of this one.
-    pub fn restored(progress: &[Progress], groups: &std::ops::Range<KeyGroup>) -> Self {
+    pub fn restored(progress: &[Progress], groups: Range<KeyGroup>, key_groups: u16) -> Self {
         let mut ahead: Vec<_> = progress
             .iter()
             .flat_map(|progress| &progress.fired)
@@ -98,7 +110,7 @@ impl Fired {
         // A group that nobody speaks for has not fired anything.
         let lowest = ahead.iter().map(|(_, _, at)| *at).min().unwrap_or(Timestamp::MIN);
         let reached = if covered < groups.len() { Timestamp::MIN } else { lowest };
-        let mut fired = Self { reached, ahead, furthest: Timestamp::MIN };
+        let mut fired = Self { reached, ahead, furthest: Timestamp::MIN, groups, key_groups };
         fired.forget_reached();
         fired
     }
@@ -108,14 +120,12 @@ impl Fired {
         self.reached
     }
 
-    /// Moves on; returns where it was before.
-    pub fn advance_to(&mut self, to: Timestamp) -> Timestamp {
-        let before = self.reached;
-        self.reached = before.max(to);
-        if self.furthest > Timestamp::MIN {
+    /// Moves on.
+    pub fn advance_to(&mut self, to: Timestamp) {
+        self.reached = self.reached.max(to);
+        if !self.ahead.is_empty() {
             self.forget_reached();
         }
-        before
     }
 
     fn forget_reached(&mut self) {
@@ -124,33 +134,34 @@ impl Fired {
         self.furthest = self.ahead.iter().map(|(_, _, at)| *at).max().unwrap_or(Timestamp::MIN);
     }
 
-    /// The time up to which the windows of one key have fired; `group_of` is asked only if that may differ.
+    /// The time up to which the windows of one key have fired.
     #[inline]
-    pub fn reached_by(&self, group_of: impl FnOnce() -> KeyGroup) -> Timestamp {
-        if self.furthest <= self.reached { self.reached } else { self.reached_by_group(group_of()) }
+    pub fn reached_by<K: Hash>(&self, key: &K) -> Timestamp {
+        if self.furthest <= self.reached { self.reached } else { self.reached_by_group_of(key) }
     }
 
     #[cold]
-    fn reached_by_group(&self, group: KeyGroup) -> Timestamp {
+    fn reached_by_group_of<K: Hash>(&self, key: &K) -> Timestamp {
+        let group = key_group_of(key_hash(key), self.key_groups);
         let ahead = self.ahead.iter().find(|(first, end, _)| (*first..*end).contains(&group));
         ahead.map_or(self.reached, |(_, _, at)| *at)
     }
 
-    /// For a snapshot: runs that cover the key groups.
-    pub fn runs(&self, groups: &std::ops::Range<KeyGroup>) -> Vec<(KeyGroup, KeyGroup, Timestamp)> {
-        let mut runs = Vec::with_capacity(1 + 2 * self.ahead.len());
-        let mut next = groups.start;
+    /// For a snapshot.
+    pub fn progress(&self, signature: &str, lateness: i64) -> Progress {
+        let mut fired = Vec::with_capacity(1 + 2 * self.ahead.len());
+        let mut next = self.groups.start;
         for run in &self.ahead {
             if next < run.0 {
-                runs.push((next, run.0, self.reached));
+                fired.push((next, run.0, self.reached));
             }
-            runs.push(*run);
+            fired.push(*run);
             next = run.1;
         }
-        if next < groups.end {
-            runs.push((next, groups.end, self.reached));
+        if next < self.groups.end {
+            fired.push((next, self.groups.end, self.reached));
         }
-        runs
+        Progress { signature: signature.to_owned(), fired, lateness }
     }
 }
 
@@ -162,41 +173,45 @@ mod tests {
         Progress { signature: "s".into(), fired: fired.to_vec(), lateness: 5 }
     }
 
+    fn key_in(groups: Range<KeyGroup>) -> u64 {
+        (0..).find(|key: &u64| groups.contains(&key_group_of(key_hash(key), 128))).unwrap()
+    }
+
     #[test]
     fn each_group_keeps_how_far_it_was() {
         let former = [progress(&[(0, 64, 100)]), progress(&[(64, 128, 50)])];
-        let mut fired = Fired::restored(&former, &(32..96));
+        let mut fired = Fired::restored(&former, 32..96, 128);
+        let (ahead, behind) = (key_in(32..64), key_in(64..96));
         assert_eq!(fired.reached(), 50);
-        assert_eq!(fired.reached_by(|| 40), 100);
-        assert_eq!(fired.reached_by(|| 70), 50);
-        assert_eq!(fired.runs(&(32..96)), [(32, 64, 100), (64, 96, 50)]);
-        assert_eq!(fired.advance_to(70), 50);
-        assert_eq!((fired.reached_by(|| 40), fired.reached_by(|| 70)), (100, 70));
+        assert_eq!((fired.reached_by(&ahead), fired.reached_by(&behind)), (100, 50));
+        assert_eq!(fired.progress("s", 5), progress(&[(32, 64, 100), (64, 96, 50)]));
+        fired.advance_to(70);
+        assert_eq!((fired.reached_by(&ahead), fired.reached_by(&behind)), (100, 70));
         fired.advance_to(100);
-        assert_eq!(fired.reached_by(|| unreachable!("all groups are equal again")), 100);
-        assert_eq!(fired.runs(&(32..96)), [(32, 96, 100)]);
+        assert_eq!((fired.reached_by(&ahead), fired.reached_by(&behind)), (100, 100));
+        assert_eq!(fired.progress("s", 5), progress(&[(32, 96, 100)]));
     }
 
     #[test]
     fn groups_that_nobody_speaks_for_start_at_the_beginning() {
-        let fired = Fired::restored(&[progress(&[(0, 10, 7)])], &(0..20));
+        let fired = Fired::restored(&[progress(&[(0, 10, 7)])], 0..20, 128);
         assert_eq!(fired.reached(), Timestamp::MIN);
-        assert_eq!(fired.reached_by(|| 3), 7);
-        assert_eq!(fired.runs(&(0..20)), [(0, 10, 7), (10, 20, Timestamp::MIN)]);
+        assert_eq!(fired.reached_by(&key_in(0..10)), 7);
+        assert_eq!(fired.progress("s", 5), progress(&[(0, 10, 7), (10, 20, Timestamp::MIN)]));
     }
 
     #[test]
     fn other_windows_are_refused_with_both_names() {
-        let bytes = progress(&[]).encode("window").unwrap();
-        let error = Progress::decode_all(&[bytes], "tumbling 5s, count", 0, "window").unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.contains("`s`") && text.contains("`tumbling 5s, count`") && text.contains("uid"),
-            "{text}"
-        );
+        let list = [progress(&[]).encode("window").unwrap()];
+        let refused = |signature, lateness| {
+            Progress::decode_all(&list, signature, lateness, "window").unwrap_err().to_string()
+        };
+        let text = refused("tumbling 5s, count", 5);
+        assert!(text.contains("`s`") && text.contains("`tumbling 5s, count`"), "{text}");
+        assert!(text.contains("uid"), "{text}");
+        let text = refused("s", 6);
+        assert!(text.contains("was 5 ms") && text.contains("now says 6 ms"), "{text}");
+        assert!(Progress::decode_all(&list, "s", 4, "window").is_ok());
         assert!(Progress::decode_all(&[vec![9, 9]], "s", 0, "window").is_err());
-        let bytes = [progress(&[]).encode("window").unwrap()];
-        assert!(Progress::decode_all(&bytes, "s", 5, "window").is_ok());
-        assert!(Progress::decode_all(&bytes, "s", 6, "window").is_err());
     }
 }

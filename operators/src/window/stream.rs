@@ -9,10 +9,12 @@ use riverrun_dataflow::{
 };
 
 use super::WindowResult;
-use super::assigner::{TimeKind, Windows, milliseconds};
+use super::assigner::{Shape, TimeKind, Windows, milliseconds};
 use super::combine::{Combine, Panes};
-use super::operator::{FromCombiner, FromRows, WindowOperator};
+use super::operator::{FromCombiner, FromRows, Intake, WindowOperator};
+use super::panes::PaneState;
 use super::partial::{Partial, PartialPartitioner};
+use super::sessions::SessionState;
 use crate::aggregate::{Aggregate, Average, Count, Max, Min, Number, Reduce, Sum};
 
 /// Puts the rows of each key into windows.
@@ -143,7 +145,7 @@ where
     ) -> DataStream<WindowResult<K, A::Output>> {
         let description = format!("{}, {}", self.windows, aggregate.name());
         let window = OperatorSpec::new("window", OperatorKind::Keyed).described(&description);
-        if self.windows.layout().is_none() || self.late_output.is_some() {
+        if matches!(self.windows.shape, Shape::Session { .. }) || self.late_output.is_some() {
             return self.uncombined(aggregate, window);
         }
         let combine = OperatorSpec::new("combine", OperatorKind::Transform).described(&description);
@@ -160,9 +162,9 @@ where
         let (key_of, combined) = (keyed.key_of().clone(), aggregate.clone());
         let partials: DataStream<Partial<K, A::Accumulator>> =
             keyed.stream().transform(combine, move |_| {
-                let panes = match (windows.layout(), windows.time) {
-                    (Some(layout), TimeKind::Event) => Panes::EventTime(layout),
-                    _ => Panes::OnArrival,
+                let panes = match windows.time {
+                    TimeKind::Event => Panes::EventTime(windows.layout()),
+                    TimeKind::Processing => Panes::OnArrival,
                 };
                 Ok(Box::new(Combine::new(key_of.clone(), combined.clone(), panes)))
             });
@@ -197,15 +199,21 @@ fn boxed_window<I, K, A>(
     lateness: i64,
 ) -> Result<Box<dyn Operator>>
 where
-    I: super::operator::Intake<K, A> + 'static,
+    I: Intake<K, A> + 'static,
     K: Record + Hash + Eq,
     A: Aggregate,
 {
-    match WindowOperator::new(intake, windows, aggregate, lateness) {
-        Some(operator) => Ok(Box::new(operator)),
-        None => Err(riverrun_dataflow::Error::InvalidJob {
-            job: String::new(),
-            reason: "session windows".into(),
-        }),
-    }
+    // In processing time nothing is late.
+    let lateness = if windows.time == TimeKind::Event { lateness } else { 0 };
+    let name = aggregate.name().to_owned();
+    Ok(match windows.shape {
+        Shape::Session { gap } => {
+            let state = SessionState::new(aggregate, gap, lateness);
+            Box::new(WindowOperator::<_, _, K, A>::new(intake, state, windows, &name, lateness))
+        }
+        Shape::Tumbling { .. } | Shape::Sliding { .. } => {
+            let state = PaneState::new(aggregate, windows.layout(), lateness);
+            Box::new(WindowOperator::<_, _, K, A>::new(intake, state, windows, &name, lateness))
+        }
+    })
 }
