@@ -8,7 +8,7 @@
 //! | [`Line`](crate::Line) | [`Lines`] | [`ToLines`] |
 //! | any serde type | [`Json`] | [`ToJson`] |
 //! | access logs | [`Nginx`] | |
-//! | columns | [`NginxFields`] | |
+//! | columns | [`NginxFields`] | [`ColumnsToJson`](crate::columns::ColumnsToJson) |
 
 mod json;
 mod lines;

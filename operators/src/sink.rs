@@ -1,0 +1,155 @@
+//! Sinks: where a job's results go.
+//!
+//! | sink | delivery |
+//! |---|---|
+//! | topic | exactly once: readers of committed records see every result of a committed checkpoint once, and no other |
+//! | files | exactly once: a file has its final name when its checkpoint is committed |
+//! | print | at least once: what was printed stays printed |
+//!
+//! An exactly-once sink *prepares* at the barrier: its output is durable, but hidden. The committed checkpoint lists
+//! what was prepared, and a committer in the JobManager makes it visible; see [`riverrun_dataflow::Committer`].
+
+mod file;
+mod print;
+mod topic;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec, Record};
+
+use crate::format::{ColumnEncoder, EncodedColumns, EncodedRows, RowEncoder, ToLines};
+
+pub use print::SharedWriter;
+pub use topic::{Delivery, TopicOutput};
+
+/// Adds sinks to a [`DataStream`] of rows.
+///
+/// ```
+/// use riverrun_dataflow::Environment;
+/// use riverrun_operators::{Sinks, Sources, format::ToJson};
+///
+/// let env = Environment::new("example");
+/// let numbers = env.from_collection(vec![1u64, 2, 3]);
+/// numbers.to_topic("numbers", ToJson::keyed_with(|n: &u64, key| key.extend_from_slice(n.to_string().as_bytes())));
+/// numbers.print();
+/// ```
+pub trait Sinks<T: Record> {
+    /// Writes to a topic, which is created if it does not exist. See [`TopicOutput`].
+    fn to_topic<E: RowEncoder<T>>(
+        &self,
+        output: impl Into<TopicOutput>,
+        encoder: E,
+    ) -> DataStream<()>;
+
+    /// Writes files into a folder, each record's value a line, exactly once.
+    ///
+    /// A subtask begins a new file after each checkpoint for which it had rows. Files that are being written, or wait for
+    /// their checkpoint, begin with a dot; committed ones are called `part-<run>-<subtask>-<number>` and never change.
+    fn to_files<E: RowEncoder<T>>(&self, folder: impl Into<PathBuf>, encoder: E) -> DataStream<()>;
+
+    /// Writes files into a folder, each row's text a line. As [`Sinks::to_files`].
+    fn to_text_files(&self, folder: impl Into<PathBuf>) -> DataStream<()>
+    where
+        T: Display,
+    {
+        self.to_files(folder, ToLines::default())
+    }
+
+    /// Prints rows to standard output. With a parallelism above 1, the number of the subtask, counted from 1, comes first: `3> row`.
+    fn print(&self) -> DataStream<()>
+    where
+        T: Display;
+
+    /// Prints rows to a writer; see [`Sinks::print`].
+    fn print_to(&self, writer: SharedWriter) -> DataStream<()>
+    where
+        T: Display;
+}
+
+/// Adds sinks to a [`DataStream`] of columns.
+pub trait ColumnSinks {
+    /// Writes to a topic, which is created if it does not exist. See [`TopicOutput`].
+    fn to_topic_columns<E: ColumnEncoder>(
+        &self,
+        output: impl Into<TopicOutput>,
+        encoder: E,
+    ) -> DataStream<()>;
+}
+
+fn spec(name: &str, description: impl Into<String>) -> OperatorSpec {
+    OperatorSpec::new(name, OperatorKind::Sink).described(description)
+}
+
+/// What tells a job's sink from every other sink on the same log or folder: the job's name, where it writes, and which of its
+/// sinks with that aim it is. The same after a restart of the same program, as operators' ids are.
+fn sink_key(env: &Environment, name: &str, aim: &str) -> String {
+    // A graph that cannot be built yet has no such sink either.
+    let operators = env.graph().map(|graph| graph.vertices).unwrap_or_default();
+    let same = operators
+        .iter()
+        .flat_map(|vertex| &vertex.operators)
+        .filter(|operator| {
+            operator.name == name && operator.description.split(", ").next() == Some(aim)
+        })
+        .count();
+    let escaped = |text: &str| text.replace('%', "%25").replace('/', "%2F");
+    format!("{}/{}/{same}", escaped(&env.name()), escaped(aim))
+}
+
+impl<T: Record> Sinks<T> for DataStream<T> {
+    fn to_topic<E: RowEncoder<T>>(
+        &self,
+        output: impl Into<TopicOutput>,
+        encoder: E,
+    ) -> DataStream<()> {
+        let output = output.into();
+        let description = output.describe(&encoder.describe());
+        topic::add(self, output, description, move || EncodedRows::new(encoder.clone()))
+    }
+
+    fn to_files<E: RowEncoder<T>>(&self, folder: impl Into<PathBuf>, encoder: E) -> DataStream<()> {
+        let folder = folder.into();
+        let description = format!("{}, {}", folder.display(), encoder.describe());
+        let committed_in = folder.clone();
+        self.add_committing_sink(
+            spec("file sink", description),
+            move |_| {
+                let encoder = EncodedRows::<T, E>::new(encoder.clone());
+                Ok(Box::new(file::FileSink::new(folder.clone(), encoder)))
+            },
+            move |_| Ok(Box::new(file::FileCommitter::new(committed_in.clone()))),
+        )
+    }
+
+    fn print(&self) -> DataStream<()>
+    where
+        T: Display,
+    {
+        self.print_to(SharedWriter::stdout())
+    }
+
+    fn print_to(&self, writer: SharedWriter) -> DataStream<()>
+    where
+        T: Display,
+    {
+        self.add_sink(spec("print", ""), move |_| {
+            Ok(Box::new(print::PrintSink::<T>::new(writer.clone())))
+        })
+    }
+}
+
+impl ColumnSinks for DataStream<Columns> {
+    fn to_topic_columns<E: ColumnEncoder>(
+        &self,
+        output: impl Into<TopicOutput>,
+        encoder: E,
+    ) -> DataStream<()> {
+        let output = output.into();
+        let description = output.describe(&encoder.describe());
+        topic::add(self, output, description, move || EncodedColumns(encoder.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

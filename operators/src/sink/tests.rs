@@ -1,0 +1,141 @@
+//! Sinks that need no log.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use riverrun_dataflow::testing::Harness;
+use riverrun_dataflow::{Batch, Committer, Operator, OperatorContext, Output, Rows, SnapshotKind};
+
+use super::file::{FileCommitter, FileSink};
+use super::print::PrintSink;
+use super::*;
+use crate::Sources;
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets a test say which subtask an operator is.
+struct As<O>(O, u32, u32);
+
+impl<O: Operator> Operator for As<O> {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), riverrun_dataflow::Error> {
+        let mut context = context.clone();
+        (context.subtask.index, context.parallelism) = (self.1, self.2);
+        self.0.open(&context)
+    }
+    fn process(
+        &mut self,
+        input: usize,
+        batch: Batch,
+        out: &mut dyn Output,
+    ) -> riverrun_dataflow::Result<()> {
+        self.0.process(input, batch, out)
+    }
+}
+
+#[test]
+fn printed_rows_tell_their_subtask_if_there_are_several() {
+    for (index, parallelism, expected) in [(0, 1, "7\n8\n"), (2, 4, "3> 7\n3> 8\n")] {
+        let written = Shared::default();
+        let sink = PrintSink::<u32>::new(SharedWriter::new(written.clone()));
+        let mut harness = Harness::open(As(sink, index, parallelism)).unwrap();
+        harness.process([(7u32, 0), (8, 0)]).unwrap();
+        assert_eq!(String::from_utf8_lossy(&written.0.lock().unwrap()), expected);
+    }
+}
+
+type TestSink = FileSink<EncodedRows<u32, ToLines>>;
+
+fn sink(folder: &Path) -> Harness<TestSink> {
+    Harness::open(FileSink::new(folder.to_owned(), EncodedRows::new(ToLines::default()))).unwrap()
+}
+
+fn write(sink: &mut Harness<TestSink>, rows: std::ops::Range<u32>) {
+    let mut batch = Rows::default();
+    rows.for_each(|row| batch.push(row, 0));
+    let batch = Batch::rows(batch, None);
+    sink.operator.process(0, batch, &mut sink.out).unwrap();
+}
+
+fn prepare(sink: &mut Harness<TestSink>) -> Vec<Vec<u8>> {
+    sink.snapshot(SnapshotKind::Full).unwrap().prepared
+}
+
+/// Visible lines, by file.
+fn visible(folder: &Path) -> BTreeMap<String, String> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .filter(|(name, _)| !name.starts_with('.'))
+        .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn files_appear_with_their_checkpoint_and_only_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("out");
+    let mut committer = FileCommitter::new(folder.clone());
+    committer.recover(1, &[]).unwrap();
+    let mut first = sink(&folder);
+    write(&mut first, 0..2);
+    let one = prepare(&mut first);
+    assert_eq!((one.len(), visible(&folder).len()), (1, 0));
+    // The next epoch begins before the first is committed; the first checkpoint is given up.
+    write(&mut first, 2..3);
+    let two = prepare(&mut first);
+    assert_eq!(two.len(), 2, "what was not committed is prepared again");
+    committer.commit(&two).unwrap();
+    committer.commit(&two).unwrap();
+    assert_eq!(visible(&folder).into_values().collect::<String>(), "0\n1\n2\n");
+    first.operator.on_checkpoint_complete(2).unwrap();
+    assert!(prepare(&mut first).is_empty(), "no rows, no file");
+
+    // A crash after the third record was written, before its commit; with the fourth under way.
+    write(&mut first, 3..4);
+    let three = prepare(&mut first);
+    write(&mut first, 4..5);
+    let four = prepare(&mut first);
+    assert_eq!(four.len(), 2);
+    write(&mut first, 5..6);
+    drop(first);
+    FileCommitter::new(folder.clone()).recover(1, &three).unwrap();
+    assert_eq!(visible(&folder).into_values().collect::<String>(), "0\n1\n2\n3\n");
+    let files = std::fs::read_dir(&folder).unwrap().count();
+    assert_eq!(files, visible(&folder).len(), "leftovers are gone");
+
+    // The same run tries again: its file names go on.
+    let mut again = sink(&folder);
+    write(&mut again, 4..5);
+    let four = prepare(&mut again);
+    committer.commit(&four).unwrap();
+    assert_eq!(visible(&folder).into_values().collect::<String>(), "0\n1\n2\n3\n4\n");
+    write(&mut again, 9..10);
+    again.operator.close().unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), visible(&folder).len());
+}
+
+#[test]
+fn sinks_of_a_job_are_told_apart() {
+    let env = Environment::new("a/b");
+    let numbers = env.from_collection([1u32]);
+    assert_eq!(sink_key(&env, "topic sink", "out"), "a%2Fb/out/0");
+    numbers.to_topic("out", ToLines::default());
+    numbers.to_topic("other", ToLines::default());
+    assert_eq!(sink_key(&env, "topic sink", "out"), "a%2Fb/out/1");
+    assert_eq!(sink_key(&env, "topic sink", "out2"), "a%2Fb/out2/0");
+    let graph = env.graph().unwrap();
+    assert!(graph.vertices.iter().any(|v| v.name.contains("topic sink")), "{graph:?}");
+}
