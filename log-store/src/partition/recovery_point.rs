@@ -108,7 +108,10 @@ impl RecoveryPointFile {
     pub fn open(files: &dyn Files, dir: &Path) -> Result<Self> {
         let path = dir.join(RECOVERY_POINT_FILE);
         let file = match files.open(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => files.create(&path),
+            // Its name must be durable before anybody relies on what is written to it.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                files.create(&path).and_then(|file| files.sync_dir(dir).map(|()| file))
+            }
             other => other,
         };
         let file = file.map_err(|e| Error::io("open", &path, e))?;
