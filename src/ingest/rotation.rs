@@ -53,7 +53,8 @@ pub(super) fn assign(known: &[FilePosition], candidates: &[Candidate]) -> Assign
     let mut taken = vec![false; candidates.len()];
     // An inode together with a beginning is the surest sign; then beginnings alone, uncompressed files first, since a
     // compressed one beside them is still being written.
-    let passes: [&dyn Fn(&Candidate, &FilePosition) -> bool; 3] = [
+    type Pass<'a> = &'a dyn Fn(&Candidate, &FilePosition) -> bool;
+    let passes: [Pass<'_>; 3] = [
         &|candidate, known| candidate.may_be(known, true),
         &|candidate, known| !candidate.compressed && candidate.may_be(known, false),
         &|candidate, known| candidate.may_be(known, false),

@@ -252,7 +252,8 @@ impl<O: Output> Tail<O> {
         let file = &self.options.file;
         let mut candidates = Vec::new();
         // A log that was never read begins with itself, not with its past.
-        if !self.by_name && !(self.known.is_empty() && self.open.is_empty()) {
+        let begun = !self.known.is_empty();
+        if begun && !self.by_name {
             let folder = folder(file);
             let failed = |error| IngestError::file("list", folder, error);
             let names = fs::read_dir(folder)

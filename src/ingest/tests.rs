@@ -58,7 +58,7 @@ impl Place {
                                 .headers
                                 .map(|(name, value)| {
                                     let value = value.unwrap_or_default();
-                                    (text(name.as_ref()), text(value))
+                                    (text(name), text(value))
                                 })
                                 .collect(),
                         });
