@@ -181,7 +181,8 @@ pub struct OperatorState {
     pub keyed: Option<KeyedState>,
     /// State that is not keyed: after a restart every subtask gets the lists of all.
     pub list: Vec<Vec<u8>>,
-    /// Sinks: output that is durable and waits for the commit of this checkpoint.
+    /// Sinks: output that is durable and waits for the commit of this checkpoint. If the checkpoint is given up,
+    /// it is committed with the next one; handing it over again then does no harm.
     pub prepared: Vec<Vec<u8>>,
 }
 

@@ -18,16 +18,19 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) previous: Option<&'a CompletedCheckpoint>,
 }
 
-/// The record of a checkpoint that all subtasks have acknowledged.
+/// The record of a checkpoint that all subtasks have acknowledged; `prepared` is output from checkpoints
+/// that were given up before it.
 pub(crate) fn commit_record(
     circumstances: &Circumstances<'_>,
     mut snapshots: BTreeMap<SubtaskId, SubtaskSnapshot>,
+    mut prepared: BTreeMap<OperatorId, Vec<Vec<u8>>>,
 ) -> CompletedCheckpoint {
     let Circumstances { graph, generation, barrier, finished, previous } = *circumstances;
     let mut operators = BTreeMap::new();
     for vertex in &graph.vertices {
         for node in &vertex.operators {
             let mut operator = OperatorCheckpoint { name: node.name.clone(), ..Default::default() };
+            operator.prepared = prepared.remove(&node.id).unwrap_or_default();
             gather(&mut operator, vertex, node.id, barrier, previous, &mut snapshots);
             let empty = OperatorCheckpoint { name: node.name.clone(), ..Default::default() };
             if operator != empty {
@@ -66,7 +69,12 @@ fn gather(
         if let Some(part) = part {
             operator.positions.extend(part.state.positions);
             operator.list.extend(part.state.list);
-            operator.prepared.extend(part.state.prepared);
+            for output in part.state.prepared {
+                // A sink may hand over again what a given-up checkpoint had.
+                if !operator.prepared.contains(&output) {
+                    operator.prepared.push(output);
+                }
+            }
             if let Some(handle) = part.keyed {
                 if handle.kind == SnapshotKind::Full {
                     chain.clear();

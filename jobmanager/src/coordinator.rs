@@ -2,12 +2,13 @@
 //! go out, and the job master carries them out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
 use riverrun_dataflow::{
-    Barrier, CheckpointId, CompletedCheckpoint, JobGraph, JobSettings, SnapshotKind, SubtaskId,
-    SubtaskSnapshot,
+    Barrier, CheckpointId, CompletedCheckpoint, JobGraph, JobSettings, OperatorId, SnapshotKind,
+    SubtaskId, SubtaskSnapshot,
 };
 
 use crate::commit_record::{Circumstances, commit_record, size_bytes};
@@ -65,7 +66,8 @@ pub enum Next {
 /// Coordinates the checkpoints of one attempt.
 ///
 /// At most one checkpoint is under way: from its trigger until its output is visible, or until it is given up. The first
-/// one of an attempt, and the first after one that was given up, is full.
+/// one of an attempt, and the first after one that was given up, is full. Output that was prepared for one that
+/// was given up is not lost: it is part of the next record.
 pub struct Coordinator {
     graph: Arc<JobGraph>,
     generation: u64,
@@ -82,6 +84,29 @@ pub struct Coordinator {
     stop: bool,
     /// The newest record of this attempt.
     newest: Option<CompletedCheckpoint>,
+    given_up: GivenUp,
+}
+
+/// What came of checkpoints that were given up since the newest record.
+#[derive(Default)]
+struct GivenUp {
+    /// Who has acknowledged them.
+    acknowledged: BTreeMap<CheckpointId, BTreeSet<SubtaskId>>,
+    /// The output that was prepared for them. A subtask acknowledges in order, so when a later checkpoint is
+    /// complete all of it is here.
+    prepared: BTreeMap<OperatorId, Vec<Vec<u8>>>,
+}
+
+impl GivenUp {
+    fn add(&mut self, checkpoint: CheckpointId, subtask: SubtaskId, snapshot: &SubtaskSnapshot) {
+        let Some(acknowledged) = self.acknowledged.get_mut(&checkpoint) else { return };
+        if acknowledged.insert(subtask) {
+            for (id, operator) in &snapshot.operators {
+                let prepared = operator.state.prepared.iter().cloned();
+                self.prepared.entry(*id).or_default().extend(prepared);
+            }
+        }
+    }
 }
 
 enum Phase {
@@ -123,6 +148,7 @@ impl Coordinator {
             deltas: None,
             stop: false,
             newest: None,
+            given_up: GivenUp::default(),
         }
     }
 
@@ -156,6 +182,10 @@ impl Coordinator {
             {
                 let checkpoint = barrier.checkpoint;
                 let objects = snapshots.values().flat_map(objects::written).collect();
+                self.given_up.acknowledged.insert(checkpoint, BTreeSet::new());
+                for (subtask, snapshot) in take(snapshots) {
+                    self.given_up.add(checkpoint, subtask, &snapshot);
+                }
                 self.phase = Phase::Quiet;
                 // What operators handed over is lost, and with it what a delta would build on.
                 self.deltas = None;
@@ -193,12 +223,12 @@ impl Coordinator {
                 if snapshots.len() < self.subtasks.len() {
                     return Progress::Waiting;
                 }
-                (*barrier, *began, *next, std::mem::take(snapshots))
+                (*barrier, *began, *next, take(snapshots))
             }
             Phase::Committing { barrier, .. } if barrier.checkpoint == checkpoint => {
                 return Progress::Waiting;
             }
-            _ => return self.stale(snapshot),
+            _ => return self.stale(subtask, checkpoint, &snapshot),
         };
         let bytes = size_bytes(&snapshots);
         let circumstances = Circumstances {
@@ -208,16 +238,23 @@ impl Coordinator {
             finished: next == Next::Finish,
             previous: self.newest.as_ref(),
         };
-        let record = commit_record(&circumstances, snapshots);
+        let record = commit_record(&circumstances, snapshots, take(&mut self.given_up).prepared);
         self.newest = Some(record.clone());
         self.phase = Phase::Committing { barrier, began, next, bytes };
         Progress::Complete(Box::new(record))
     }
 
-    /// Objects of a checkpoint that is not under way, unless they are part of the newest record.
-    fn stale(&self, snapshot: SubtaskSnapshot) -> Progress {
+    /// Of a checkpoint that is not under way, prepared output is kept; objects are not, unless they are part of the
+    /// newest record.
+    fn stale(
+        &mut self,
+        subtask: SubtaskId,
+        checkpoint: CheckpointId,
+        snapshot: &SubtaskSnapshot,
+    ) -> Progress {
+        self.given_up.add(checkpoint, subtask, snapshot);
         let needed = self.newest.as_ref().map(objects::referenced).unwrap_or_default();
-        let written = objects::written(&snapshot);
+        let written = objects::written(snapshot);
         Progress::Stale(written.into_iter().filter(|path| !needed.contains(path)).collect())
     }
 

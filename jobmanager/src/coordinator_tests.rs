@@ -163,6 +163,36 @@ fn what_takes_too_long_is_given_up_and_the_next_is_full() {
 }
 
 #[test]
+fn output_prepared_for_a_given_up_checkpoint_is_committed_with_the_next() {
+    let mut c = coordinator(settings());
+    let with = |subtask: SubtaskId, barrier, token: u8| {
+        let mut snapshot = snapshot(subtask, barrier);
+        let operator = snapshot.operators.get_mut(&subtask.vertex).unwrap();
+        operator.state.prepared = vec![vec![token]];
+        snapshot
+    };
+    let first = triggered(c.tick(seconds(10)));
+    let (early, late) = (subtasks()[2], subtasks()[3]);
+    c.acknowledged(early, 5, with(early, first, 1));
+    assert!(matches!(c.tick(seconds(70)), Some(Decision::Abandon { .. })));
+    let second = triggered(c.tick(seconds(70)));
+    for _ in 0..2 {
+        c.acknowledged(late, 5, with(late, first, 2));
+    }
+    assert!(matches!(c.tick(seconds(130)), Some(Decision::Abandon { .. })));
+    let third = triggered(c.tick(seconds(130)));
+    c.acknowledged(early, 6, with(early, second, 3));
+    // One sink hands over again what it does not know to be committed.
+    c.acknowledged(early, 7, with(early, third, 2));
+    let mut record = complete(&mut c, third);
+    assert_eq!(record.operators[&OperatorId(2)].prepared, [[1], [2], [3]]);
+    c.committed(seconds(131));
+    let fourth = triggered(c.tick(seconds(200)));
+    record = complete(&mut c, fourth);
+    assert!(record.operators[&OperatorId(2)].prepared.is_empty());
+}
+
+#[test]
 fn the_end_of_all_input_brings_the_final_checkpoint_at_once() {
     let mut c = coordinator(JobSettings { checkpoint_interval: None, ..settings() });
     assert_eq!((c.tick(seconds(1000)), c.deadline()), (None, None));

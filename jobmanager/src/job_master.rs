@@ -160,7 +160,7 @@ impl JobMaster {
     fn receive(&self, patience: Option<Duration>) -> Option<Message> {
         let messages = &self.wiring.messages;
         match patience {
-            // TaskManagers and handle may all be gone; the job's own timers go on.
+            // The TaskManagers hold the other end, so it stays connected as long as there is work.
             Some(patience) => match messages.recv_timeout(patience) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,

@@ -139,12 +139,12 @@ impl Snapshots {
             Snapshot::Ready(state) => state.keyed.is_none(),
             Snapshot::Deferred(_) => false,
         });
+        // One after the other: acknowledgements come in the order of the barriers, and no operator is asked to finish two
+        // snapshots at once.
+        self.outstanding.wait();
         if at_once {
             return self.owner.finish(barrier, parts);
         }
-        // One after the other: an operator is not asked to finish two snapshots at once, and an aborted checkpoint
-        // does not overtake the next.
-        self.outstanding.wait();
         self.outstanding.begin();
         let (owner, outstanding) = (self.owner.clone(), self.outstanding.clone());
         self.pool.submit(Box::new(move || {

@@ -1,10 +1,12 @@
 //! Whatever fails, and whenever: nothing is lost, nothing doubled.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use riverrun_dataflow::{
-    Batch, Error, Operator, OperatorKind, Output as Downstream, RestartStrategy, Result,
+    Barrier, Batch, Error, Operator, OperatorKind, OperatorState, Output as Downstream,
+    RestartStrategy, Result, Snapshot,
 };
 use riverrun_jobmanager::JobState;
 
@@ -64,6 +66,61 @@ fn broken(error: fn() -> Error, restart: RestartStrategy) -> (Error, JobState, u
     assert_eq!(output.in_doubt(), 0);
     assert!(handle.wait().unwrap_err().to_string().contains(&error.to_string()));
     (error, handle.status().state, handle.status().attempt)
+}
+
+/// Does not finish its snapshot before one of the two sources has taken a later one, which they only do when
+/// the checkpoint was given up.
+struct Stall {
+    numbers: Arc<Numbers>,
+    stalls: Arc<AtomicU32>,
+}
+
+impl Operator for Stall {
+    fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Downstream) -> Result<()> {
+        out.emit(batch)
+    }
+
+    fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {
+        let left = |left: u32| left.checked_sub(1);
+        if self.stalls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_err() {
+            return Ok(Snapshot::Nothing);
+        }
+        let numbers = self.numbers.clone();
+        Ok(Snapshot::Deferred(Box::new(move || {
+            numbers.wait_for_snapshots(2 * barrier.checkpoint + 1);
+            Ok(OperatorState::default())
+        })))
+    }
+}
+
+#[test]
+fn checkpoints_that_are_given_up_lose_and_double_nothing() {
+    for keys in [50, 3_000] {
+        let chaos = Chaos::none();
+        let (numbers, output) = (Numbers::unbounded(3, keys), Arc::new(Output::default()));
+        let cluster = Cluster::new(World::new(&chaos));
+        let mut pipeline = Pipeline::counting(&numbers, &output, &chaos, 2);
+        pipeline.settings.checkpoint_timeout = Duration::from_millis(50);
+        let stalls = Arc::new(AtomicU32::new(3));
+        let (n, s) = (numbers.clone(), stalls.clone());
+        pipeline.graph.vertices[0].operators.push(crate::kit::node(
+            9,
+            "stall",
+            OperatorKind::Transform,
+        ));
+        pipeline.graph.edges[0].from_operator = riverrun_dataflow::OperatorId(9);
+        pipeline.operator(9, move || Stall { numbers: n.clone(), stalls: s.clone() });
+        let handle = cluster.start(pipeline.job()).unwrap();
+        for n in 1..=20 {
+            numbers.release(200);
+            output.wait_for(n * 600);
+        }
+        numbers.end();
+        let report = handle.wait().unwrap();
+        assert_eq!((stalls.load(Ordering::SeqCst), report.status.restarts), (0, 0));
+        check_counts(&numbers, &output.committed());
+        assert_eq!(output.in_doubt(), 0);
+    }
 }
 
 #[test]

@@ -143,7 +143,14 @@ impl JobMaster {
                     Progress::Complete(record) => return self.commit(running, *record),
                 }
             }
-            TaskEvent::Failed { attempt, error, .. } if attempt == self.attempt => {
+            TaskEvent::Failed { attempt, subtask, error } if attempt == self.attempt => {
+                let vertex = self.job.graph.vertex(subtask.vertex);
+                let vertex = vertex.map_or("", |vertex| vertex.name.as_str());
+                tracing::warn!(
+                    job = %self.job.graph.name,
+                    "subtask {} of {vertex} failed: {error}",
+                    subtask.index + 1
+                );
                 return Err(error);
             }
             TaskEvent::Finished { attempt, subtask } if attempt == self.attempt => {

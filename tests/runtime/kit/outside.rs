@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -100,10 +101,12 @@ impl Output {
 
     /// Waits until so many rows are visible.
     pub fn wait_for(&self, rows: usize) {
-        let mut staged = self.staged.lock().unwrap();
-        while staged.committed.len() < rows {
-            staged = self.more.wait(staged).unwrap();
-        }
+        let staged = self.staged.lock().unwrap();
+        let few = |staged: &mut Staged| staged.committed.len() < rows;
+        let (staged, result) =
+            self.more.wait_timeout_while(staged, Duration::from_secs(60), few).unwrap();
+        let have = staged.committed.len();
+        assert!(!result.timed_out(), "{have} of {rows} rows are visible, and nothing happens");
     }
 
     pub fn committed(&self) -> Vec<Row> {

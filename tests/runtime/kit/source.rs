@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use riverrun_dataflow::{
@@ -23,6 +23,9 @@ pub struct Numbers {
     wakers: Mutex<Vec<Waker>>,
     /// Rows handed out, over all attempts.
     pub polled: AtomicU64,
+    /// Snapshots that source subtasks have taken, over all attempts.
+    snapshots: Mutex<u64>,
+    taken: Condvar,
     /// The highest checkpoint that a source was told to be complete.
     pub completed: AtomicU64,
 }
@@ -46,6 +49,8 @@ impl Numbers {
             bounded: AtomicBool::new(false),
             wakers: Mutex::default(),
             polled: AtomicU64::new(0),
+            snapshots: Mutex::default(),
+            taken: Condvar::new(),
             completed: AtomicU64::new(0),
         })
     }
@@ -64,6 +69,14 @@ impl Numbers {
 
     fn wake(&self) {
         self.wakers.lock().unwrap().drain(..).for_each(Waker::wake);
+    }
+
+    /// Waits until the sources have taken so many snapshots.
+    pub fn wait_for_snapshots(&self, count: u64) {
+        let mut snapshots = self.snapshots.lock().unwrap();
+        while *snapshots < count {
+            snapshots = self.taken.wait(snapshots).unwrap();
+        }
     }
 
     /// All rows that were released: how many of each key.
@@ -151,6 +164,8 @@ impl Source for NumbersSource {
 
     fn snapshot(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
         self.chaos.strike("source snapshot")?;
+        *self.numbers.snapshots.lock().unwrap() += 1;
+        self.numbers.taken.notify_all();
         let encode = |position: &u64| codec::encode(position).expect("a number");
         Ok(self.splits.iter().map(|(split, at)| (split.to_string(), encode(at))).collect())
     }
