@@ -1,0 +1,128 @@
+//! Checkpoint state in an object store: a local folder, or what else `object_store` can reach.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use futures_executor::block_on;
+use futures_util::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use riverrun_dataflow::{CheckpointStorage, Error, Result, StateHandle};
+
+/// [`CheckpointStorage`] over an [`ObjectStore`].
+///
+/// `object_store` does not sync a local file before it answers, so a local folder is synced here: an object that a commit
+/// record names must survive a power cut.
+#[derive(Debug)]
+pub struct ObjectStorage {
+    objects: Arc<dyn ObjectStore>,
+    local: Option<PathBuf>,
+}
+
+impl ObjectStorage {
+    /// Storage in a local folder, made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be made or opened.
+    pub fn local(folder: &FilePath) -> Result<Self> {
+        let place = || format!("checkpoint folder {}", folder.display());
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(place(), e))?;
+        let folder = folder.canonicalize().map_err(|e| Error::io(place(), e))?;
+        let objects = LocalFileSystem::new_with_prefix(&folder)
+            .map_err(|e| Error::io(place(), e))?
+            .with_automatic_cleanup(true);
+        Ok(Self { objects: Arc::new(objects), local: Some(folder) })
+    }
+
+    /// Makes a new file and the folders that lead to it durable.
+    fn sync(&self, path: &str) -> std::io::Result<()> {
+        let Some(root) = &self.local else { return Ok(()) };
+        let file = root.join(path);
+        std::fs::File::open(&file)?.sync_all()?;
+        for folder in file.ancestors().skip(1) {
+            std::fs::File::open(folder)?.sync_all()?;
+            if folder == root {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+impl CheckpointStorage for ObjectStorage {
+    fn write(&self, path: &str, bytes: Vec<u8>) -> Result<StateHandle> {
+        let failed = |e: &dyn std::fmt::Display| {
+            Error::io(format!("checkpoint object {path}"), format!("cannot be written: {e}"))
+        };
+        let (len, checksum) = (bytes.len() as u64, checksum(&bytes));
+        block_on(self.objects.put(&Path::from(path), bytes.into())).map_err(|e| failed(&e))?;
+        self.sync(path).map_err(|e| failed(&e))?;
+        Ok(StateHandle::Object { path: path.to_owned(), bytes: len, checksum })
+    }
+
+    fn read(&self, handle: &StateHandle) -> Result<Vec<u8>> {
+        let (path, expected, sum) = match handle {
+            StateHandle::Inline(bytes) => return Ok(bytes.clone()),
+            StateHandle::Object { path, bytes, checksum } => (path, *bytes, *checksum),
+        };
+        let failed = |reason: String| Error::io(format!("checkpoint object {path}"), reason);
+        let bytes = block_on(async { self.objects.get(&Path::from(path.as_str())).await?.bytes().await })
+            .map_err(|e| failed(format!("cannot be read: {e}")))?;
+        if bytes.len() as u64 != expected || checksum(&bytes) != sum {
+            return Err(failed(
+                "is damaged: its bytes are not those that were written; restore the folder from a backup, \
+                 or start the job under another name"
+                    .to_owned(),
+            ));
+        }
+        Ok(bytes.to_vec())
+    }
+
+    fn delete(&self, paths: &[String]) -> Result<()> {
+        for path in paths {
+            match block_on(self.objects.delete(&Path::from(path.as_str()))) {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => {
+                    return Err(Error::io(
+                        format!("checkpoint object {path}"),
+                        format!("cannot be removed: {e}"),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let listing = self.objects.list(Some(&Path::from(prefix)));
+        block_on(listing.map_ok(|object| object.location.to_string()).try_collect())
+            .map_err(|e| Error::io(format!("checkpoint objects below {prefix}"), e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_come_back_checked_and_go_when_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = ObjectStorage::local(&dir.path().join("checkpoints")).unwrap();
+        let handle = storage.write("job/1/2/op-0", b"state".to_vec()).unwrap();
+        assert_eq!(storage.read(&handle).unwrap(), b"state");
+        assert_eq!(storage.list("job").unwrap(), ["job/1/2/op-0"]);
+
+        std::fs::write(dir.path().join("checkpoints/job/1/2/op-0"), b"stale").unwrap();
+        let error = storage.read(&handle).unwrap_err().to_string();
+        assert!(error.contains("job/1/2/op-0") && error.contains("damaged"), "{error}");
+
+        storage.delete(&["job/1/2/op-0".to_owned(), "job/none".to_owned()]).unwrap();
+        assert!(storage.list("job").unwrap().is_empty());
+        assert!(storage.read(&handle).is_err());
+    }
+}

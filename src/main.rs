@@ -1,0 +1,5 @@
+//! The `riverrun` command line.
+
+fn main() -> std::process::ExitCode {
+    riverrun::cli::main()
+}
