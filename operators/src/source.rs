@@ -42,6 +42,10 @@ pub use topic::{Start, TopicInput};
 /// let what_is_there = env.from_topic(TopicInput::new("nginx").bounded(), Lines);
 /// let numbers = env.from_collection(vec![1u64, 2, 3]);
 /// ```
+#[expect(
+    clippy::wrong_self_convention,
+    reason = "named as in Flink, where the environment is what is asked"
+)]
 pub trait Sources {
     /// Reads a topic's committed records as rows. See [`TopicInput`].
     fn from_topic<D: RowDecoder>(

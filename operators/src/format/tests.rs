@@ -84,8 +84,10 @@ fn nginx_rows_and_columns_agree() {
     assert!(NginxFields::new(&["ip", "agent"]).is_err());
 }
 
+type Encoded = (Timestamp, Option<Vec<u8>>, Option<Vec<u8>>);
+
 #[derive(Default)]
-struct Collected(Vec<(Timestamp, Option<Vec<u8>>, Option<Vec<u8>>)>);
+struct Collected(Vec<Encoded>);
 
 impl RecordOut for Collected {
     fn push(

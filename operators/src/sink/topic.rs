@@ -17,7 +17,9 @@ use riverrun_dataflow::{
     Barrier, Batch, DataStream, Error, Operator, OperatorContext, OperatorState, Output, Resources,
     Result, Snapshot, codec,
 };
-use riverrun_log_store::{Compression, ProducerIdentity, Store, TopicConfig, TransactionOwner};
+use riverrun_log_store::{
+    Compression, ErrorKind, ProducerIdentity, Store, TopicConfig, TransactionOwner,
+};
 use serde::{Deserialize, Serialize};
 
 use self::committer::TopicCommitter;
@@ -99,6 +101,14 @@ impl TopicOutput {
 
     fn failed(&self, error: impl std::fmt::Display) -> Error {
         Error::io(format!("writing topic `{}`", self.topic), error)
+    }
+
+    /// The error of an append: that of a sink which a newer one has replaced is told apart.
+    fn append_failed(&self, job: &str, error: &riverrun_log_store::Error) -> Error {
+        match error.kind() {
+            ErrorKind::Fenced => Error::Fenced { job: job.to_owned(), reason: error.to_string() },
+            _ => self.failed(error),
+        }
     }
 }
 

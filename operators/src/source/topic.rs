@@ -279,3 +279,6 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,7 @@ impl Transaction {
 /// Collects records into batches and appends them.
 pub(super) struct TopicWriter {
     output: TopicOutput,
+    job: String,
     partitions: Vec<Part>,
     partitioner: Partitioner,
     clock: Arc<dyn Clock>,
@@ -69,6 +70,7 @@ impl TopicWriter {
             partitions: parts.map_err(|error| output.failed(error))?,
             partitioner: Partitioner::new(partitions, context.subtask.index),
             output: output.clone(),
+            job: context.job.clone(),
             clock: context.clock.clone(),
             metrics: context.metrics.clone(),
             buffer: Vec::new(),
@@ -133,7 +135,7 @@ impl Writing<'_> {
             .builder
             .finish_into(&mut writer.buffer)
             .and_then(|()| part.log.append_trusted(&mut writer.buffer))
-            .map_err(|error| writer.output.failed(error))?;
+            .map_err(|error| writer.output.append_failed(&writer.job, &error))?;
         OperatorMetrics::add(&writer.metrics.bytes, writer.buffer.len() as u64);
         if let Some(transaction) = &mut self.transaction {
             transaction.sequences.insert(index as u32, next_sequence);
