@@ -93,7 +93,7 @@ impl Chain {
 pub(crate) struct Pipeline {
     senders: Vec<Sender>,
     receivers: Vec<Receiver>,
-    pub clock: Arc<ManualClock>,
+    clock: Arc<ManualClock>,
     pub metrics: Arc<OperatorMetrics>,
     rng: SmallRng,
     checkpoint: u64,

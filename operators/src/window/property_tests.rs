@@ -274,6 +274,39 @@ proptest! {
             prop_assert_eq!(seen.len(), results);
         }
     }
+
+    /// In processing time every row counts in the windows of the time at which it arrives, also across restarts.
+    #[test]
+    fn processing_time_counts_by_arrival(kind in kinds(), seed: u64) {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let stream = stream_of::<Row>().key_by(|row| row.0).window(Windows { time: assigner::TimeKind::Processing, ..kind.windows() });
+        let job = job_of(&stream.count());
+        let mut pipeline = Pipeline::new(&job, 2, 2, seed, None);
+        let (mut now, mut arrived, mut output) = (1000, Vec::new(), Vec::new());
+        for _ in 0..rng.random_range(5..60) {
+            now += rng.random_range(0..8);
+            pipeline.time(now);
+            let rows: Vec<Row> = (0..rng.random_range(0..6))
+                .map(|_| (rng.random_range(0..3), rng.random_range(0..5000)))
+                .collect();
+            arrived.extend(rows.iter().map(|row| (row.0, now)));
+            pipeline.send(rng.random_range(0..2), batch(&rows, None));
+            pipeline.drain();
+            if rng.random_range(0..8) == 0 {
+                pipeline.snapshot(SnapshotKind::Full);
+                output.extend(results(pipeline.take_output()));
+                let saved = pipeline.saved();
+                pipeline = Pipeline::new(&job, 2, rng.random_range(1..=3), rng.random(), Some(&saved));
+                pipeline.time(now);
+            }
+        }
+        pipeline.end();
+        output.extend(results(pipeline.take_output()));
+        output.sort_unstable();
+        let mut expected: Vec<_> = kind.counts(&arrived).into_iter().map(|((w, k), n)| (w, k, n)).collect();
+        expected.sort_unstable();
+        prop_assert_eq!(output, expected);
+    }
 }
 
 fn cases() -> u32 {
