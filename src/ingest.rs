@@ -184,3 +184,5 @@ fn open(store: &Store, options: &IngestOptions) -> Result<Tail<Writer>, IngestEr
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

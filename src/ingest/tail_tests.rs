@@ -1,12 +1,10 @@
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::Write;
 use std::rc::Rc;
 
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 
 use super::*;
+use crate::ingest::world::{Folder, World};
 
 /// What a log would hold.
 #[derive(Default)]
@@ -58,47 +56,13 @@ impl Memory {
     }
 }
 
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Folder {
-        Folder(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn append(&self, name: &str, text: &str) {
-        let mut file = File::options().append(true).create(true).open(self.path(name)).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-    }
-
-    fn rename(&self, from: &str, to: &str) {
-        fs::rename(self.path(from), self.path(to)).unwrap();
-    }
-
-    fn compress(&self, from: &str, to: &str) {
-        let text = fs::read(self.path(from)).unwrap();
-        let file = File::create(self.path(to)).unwrap();
-        let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-        encoder.write_all(&text).unwrap();
-        encoder.finish().unwrap();
-        fs::remove_file(self.path(from)).unwrap();
-    }
-
-    fn options(&self, name: &str, follow: bool) -> TailOptions {
-        TailOptions {
-            file: self.path(name),
-            follow,
-            commit_bytes: 1,
-            longest_line: 1 << 20,
-            patience: 3,
-        }
+fn options(folder: &Folder, name: &str, follow: bool) -> TailOptions {
+    TailOptions {
+        file: folder.path(name),
+        follow,
+        commit_bytes: 1,
+        longest_line: 1 << 20,
+        patience: 3,
     }
 }
 
@@ -123,7 +87,7 @@ fn run(memory: &Memory, options: &TailOptions) -> Vec<String> {
 #[test]
 fn a_file_is_read_once() {
     let (folder, memory) = (Folder::new(), Memory::default());
-    let options = folder.options("a", false);
+    let options = options(&folder, "a", false);
     folder.write("a", "1\n2\n3");
     assert_eq!(run(&memory, &options), ["1", "2", "3"]);
     assert!(run(&memory, &options).is_empty());
@@ -136,7 +100,7 @@ fn a_file_is_read_once() {
 fn following_waits_for_the_newline() {
     let (folder, memory) = (Folder::new(), Memory::default());
     folder.write("a", "1\n2");
-    let mut tail = memory.tail(&folder.options("a", true)).unwrap();
+    let mut tail = memory.tail(&options(&folder, "a", true)).unwrap();
     assert_eq!(settle(&mut tail), Step::Idle);
     assert_eq!(memory.lines(), ["1"]);
     folder.append("a", "2\n3\n");
@@ -147,10 +111,10 @@ fn following_waits_for_the_newline() {
 #[test]
 fn a_missing_file() {
     let (folder, memory) = (Folder::new(), Memory::default());
-    let error = memory.tail(&folder.options("a", false)).err().unwrap().to_string();
+    let error = memory.tail(&options(&folder, "a", false)).err().unwrap().to_string();
     assert!(error.starts_with("cannot open ") && error.contains("/a: "), "{error}");
     // Followed, it may come yet.
-    let mut tail = memory.tail(&folder.options("a", true)).unwrap();
+    let mut tail = memory.tail(&options(&folder, "a", true)).unwrap();
     assert_eq!(settle(&mut tail), Step::Idle);
     folder.write("a", "1\n");
     assert_eq!(settle(&mut tail), Step::Idle);
@@ -161,7 +125,7 @@ fn a_missing_file() {
 fn renamed_while_followed() {
     let (folder, memory) = (Folder::new(), Memory::default());
     folder.write("a", "1\n");
-    let mut tail = memory.tail(&folder.options("a", true)).unwrap();
+    let mut tail = memory.tail(&options(&folder, "a", true)).unwrap();
     settle(&mut tail);
     folder.append("a", "2\n");
     folder.rename("a", "a.1");
@@ -184,7 +148,7 @@ fn renamed_while_followed() {
 fn rotated_several_times_while_away() {
     for follow in [false, true] {
         let (folder, memory) = (Folder::new(), Memory::default());
-        let options = folder.options("a", follow);
+        let options = options(&folder, "a", follow);
         folder.write("a.1", "0\n");
         folder.write("a", "1\n");
         assert_eq!(run(&memory, &options), ["1"]);
@@ -204,14 +168,14 @@ fn truncated_after_a_copy() {
     for restart in [false, true] {
         let (folder, memory) = (Folder::new(), Memory::default());
         folder.write("a", "1\n2\n");
-        let mut tail = memory.tail(&folder.options("a", true)).unwrap();
+        let mut tail = memory.tail(&options(&folder, "a", true)).unwrap();
         settle(&mut tail);
         folder.append("a", "3\n");
         fs::copy(folder.path("a"), folder.path("a.1")).unwrap();
         // As long as it was, or longer: only the beginning tells.
         folder.write("a", "4\n5\n6\n7\n");
         if restart {
-            tail = memory.tail(&folder.options("a", true)).unwrap();
+            tail = memory.tail(&options(&folder, "a", true)).unwrap();
         }
         settle(&mut tail);
         assert_eq!(memory.lines(), ["1", "2", "3", "4", "5", "6", "7"]);
@@ -223,7 +187,7 @@ fn truncated_after_a_copy() {
 fn truncated_without_a_copy() {
     let (folder, memory) = (Folder::new(), Memory::default());
     folder.write("a", "1\n2\n");
-    let mut tail = memory.tail(&folder.options("a", true)).unwrap();
+    let mut tail = memory.tail(&options(&folder, "a", true)).unwrap();
     settle(&mut tail);
     folder.write("a", "3\n");
     settle(&mut tail);
@@ -239,17 +203,17 @@ fn rotated_files_asked_for_by_name() {
     folder.compress("a.2", "a.2.gz");
     folder.write("a.1", "3\n");
     folder.write("a", "4\n");
-    assert_eq!(run(&memory, &folder.options("a.2.gz", false)), ["1", "2"]);
-    assert!(run(&memory, &folder.options("a.2.gz", false)).is_empty());
+    assert_eq!(run(&memory, &options(&folder, "a.2.gz", false)), ["1", "2"]);
+    assert!(run(&memory, &options(&folder, "a.2.gz", false)).is_empty());
     // The log itself does not begin with what lies between.
-    assert_eq!(run(&memory, &folder.options("a", false)), ["4"]);
+    assert_eq!(run(&memory, &options(&folder, "a", false)), ["4"]);
     // A file that was read as the log is not read again under its new name.
     folder.rename("a.1", "a.2");
     folder.rename("a", "a.1");
     folder.append("a.1", "5\n");
-    assert_eq!(run(&memory, &folder.options("a.1", false)), ["5"]);
-    assert_eq!(run(&memory, &folder.options("a.2", false)), ["3"]);
-    let error = memory.tail(&folder.options("a.2.gz", true)).err().unwrap();
+    assert_eq!(run(&memory, &options(&folder, "a.1", false)), ["5"]);
+    assert_eq!(run(&memory, &options(&folder, "a.2", false)), ["3"]);
+    let error = memory.tail(&options(&folder, "a.2.gz", true)).err().unwrap();
     assert!(matches!(error, IngestError::FollowCompressed { .. }));
 }
 
@@ -257,13 +221,13 @@ fn rotated_files_asked_for_by_name() {
 fn other_files_beside_the_log() {
     let (folder, memory) = (Folder::new(), Memory::default());
     folder.write("a", "1\n");
-    run(&memory, &folder.options("a", true));
+    run(&memory, &options(&folder, "a", true));
     folder.rename("a", "a.old");
     folder.append("a.old", "2\n");
     folder.write("a.save", "not a part of it\n");
     folder.write("a", "3\n");
     fs::create_dir(folder.path("a.d")).unwrap();
-    assert_eq!(run(&memory, &folder.options("a", true)), ["2", "3"]);
+    assert_eq!(run(&memory, &options(&folder, "a", true)), ["2", "3"]);
 }
 
 #[test]
@@ -276,101 +240,9 @@ fn log_paths() {
     assert_eq!(log_path(&folder.path("sub/../access.log")).unwrap(), log);
 }
 
-/// nginx and logrotate, at random.
-struct World {
-    folder: Folder,
-    random: SmallRng,
-    /// What nginx has open, by rotation number (0 is the log itself): after a rename it is 1 until nginx is told.
-    writes_to: usize,
-    rotations: usize,
-    next: usize,
-    partial: bool,
-}
-
-impl World {
-    fn name(number: usize) -> String {
-        if number == 0 { "a".into() } else { format!("a.{number}") }
-    }
-
-    fn write(&mut self) {
-        let mut text = String::new();
-        for _ in 0..self.random.random_range(1..20) {
-            if !std::mem::take(&mut self.partial) {
-                text.push_str(&format!("line {} ", self.next));
-                self.next += 1;
-            }
-            text.push_str(&"x".repeat(self.random.random_range(0..200)));
-            if self.random.random_bool(0.05) {
-                self.partial = true;
-                break;
-            }
-            text.push('\n');
-        }
-        self.folder.append(&World::name(self.writes_to), &text);
-    }
-
-    fn end_line(&mut self) {
-        if std::mem::take(&mut self.partial) {
-            self.folder.append(&World::name(self.writes_to), "\n");
-        }
-    }
-
-    fn rotate(&mut self) {
-        // logrotate waits until nginx has opened its log again.
-        self.reopen();
-        self.end_line();
-        for number in (1..=self.rotations).rev() {
-            let (from, to) = (World::name(number), World::name(number + 1));
-            for ending in ["", ".gz"] {
-                if self.folder.path(&format!("{from}{ending}")).exists() {
-                    self.folder.rename(&format!("{from}{ending}"), &format!("{to}{ending}"));
-                }
-            }
-        }
-        self.rotations += 1;
-        if self.random.random_bool(0.5) {
-            self.folder.rename("a", "a.1");
-            self.writes_to = 1;
-            if self.random.random_bool(0.5) {
-                self.folder.write("a", "");
-            }
-        } else {
-            fs::copy(self.folder.path("a"), self.folder.path("a.1")).unwrap();
-            self.folder.write("a", "");
-        }
-    }
-
-    fn compress(&mut self) {
-        let first = if self.writes_to == 0 { 1 } else { 2 };
-        for number in first..=self.rotations {
-            let name = World::name(number);
-            if self.folder.path(&name).exists() {
-                self.folder.compress(&name, &format!("{name}.gz"));
-                return;
-            }
-        }
-    }
-
-    fn reopen(&mut self) {
-        if self.writes_to == 1 {
-            self.end_line();
-            self.writes_to = 0;
-            self.folder.append("a", "");
-        }
-    }
-}
-
 fn history(seed: u64) -> (Vec<String>, usize) {
-    let folder = Folder::new();
-    let mut options = folder.options("a", true);
-    let mut world = World {
-        folder,
-        random: SmallRng::seed_from_u64(seed),
-        writes_to: 0,
-        rotations: 0,
-        next: 0,
-        partial: false,
-    };
+    let mut world = World::new(seed);
+    let mut options = options(&world.folder, "a", true);
     options.commit_bytes = world.random.random_range(1..2000);
     options.patience = 1000;
     let memory = Memory::default();
@@ -412,13 +284,7 @@ fn history(seed: u64) -> (Vec<String>, usize) {
     settle(&mut tail);
     assert_eq!(tail.warnings, [""; 0], "seed {seed}");
     let lines = memory.lines();
-    let mut numbers: Vec<usize> = lines
-        .iter()
-        .map(|line| line.split(' ').nth(1).expect("a whole line").parse().unwrap())
-        .collect();
-    numbers.sort_unstable();
-    let odd = (0..world.next).find(|&number| numbers.get(number) != Some(&number));
-    assert_eq!((odd, numbers.len()), (None, world.next), "seed {seed}: a line lost or doubled");
+    world.check(lines.iter().map(String::as_bytes), &format!("seed {seed}"));
     (lines, kills)
 }
 

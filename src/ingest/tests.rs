@@ -2,10 +2,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
 
-use riverrun_log_store::{Consumer, ConsumerConfig, Decompressor, Position, StoreOptions};
+use rand::Rng;
+use riverrun_log_store::environment::sim::{FaultRates, Simulation};
+use riverrun_log_store::{
+    Consumer, ConsumerConfig, Decompressor, Error as LogError, Position, StoreOptions,
+};
 use riverrun_operators::generate::{AccessLogGenerator, GeneratorOptions};
 use riverrun_operators::nginx;
 
+use super::world::World;
 use super::*;
 
 const BROKEN: &str =
@@ -35,43 +40,47 @@ impl Place {
         ingest(&self.store, options, &StopSignal::default()).unwrap()
     }
 
-    /// All committed records of a topic: partition, timestamp, key, value, headers.
     fn records(&self, topic: &str) -> Vec<Row> {
-        let mut consumer = Consumer::new(&self.store, ConsumerConfig::default());
-        consumer.assign_all(topic, Position::Earliest).unwrap();
-        let mut decompressor = Decompressor::new();
-        let mut rows = Vec::new();
-        loop {
-            let fetched = consumer.poll(StdDuration::ZERO).unwrap();
-            if fetched.is_empty() {
-                return rows;
-            }
-            for fetched in fetched {
-                fetched
-                    .for_each(&mut decompressor, |record| {
-                        rows.push(Row {
-                            partition: fetched.partition,
-                            timestamp: record.timestamp,
-                            key: record.key.map(<[u8]>::to_vec),
-                            value: record.value.unwrap().to_vec(),
-                            headers: record
-                                .headers
-                                .map(|(name, value)| {
-                                    let value = value.unwrap_or_default();
-                                    (text(name), text(value))
-                                })
-                                .collect(),
-                        });
-                    })
-                    .unwrap();
-            }
-        }
+        read(&self.store, topic)
     }
 
     fn sorted_values(&self, topic: &str) -> Vec<Vec<u8>> {
         let mut values: Vec<_> = self.records(topic).into_iter().map(|row| row.value).collect();
         values.sort();
         values
+    }
+}
+
+/// All committed records of a topic: partition, timestamp, key, value, headers.
+fn read(store: &Store, topic: &str) -> Vec<Row> {
+    let mut consumer = Consumer::new(store, ConsumerConfig::default());
+    consumer.assign_all(topic, Position::Earliest).unwrap();
+    let mut decompressor = Decompressor::new();
+    let mut rows = Vec::new();
+    loop {
+        let fetched = consumer.poll(StdDuration::ZERO).unwrap();
+        if fetched.is_empty() {
+            return rows;
+        }
+        for fetched in fetched {
+            fetched
+                .for_each(&mut decompressor, |record| {
+                    rows.push(Row {
+                        partition: fetched.partition,
+                        timestamp: record.timestamp,
+                        key: record.key.map(<[u8]>::to_vec),
+                        value: record.value.unwrap().to_vec(),
+                        headers: record
+                            .headers
+                            .map(|(name, value)| {
+                                let value = value.unwrap_or_default();
+                                (text(name), text(value))
+                            })
+                            .collect(),
+                    });
+                })
+                .unwrap();
+        }
     }
 }
 
@@ -236,6 +245,112 @@ fn followed_through_a_rename_until_stopped() {
     .unwrap();
     assert_eq!((report.lines, report.rejected), (300, 0));
     assert_eq!(place.sorted_values("nginx"), sorted(lines));
+}
+
+/// A machine that crashes, with a disk that fails and fills up, beside a log that is rotated. Returns how often what
+/// happened, so that a test can see that it did.
+fn history(seed: u64) -> [usize; 3] {
+    let mut world = World::new(seed);
+    let sim = Simulation::new(seed);
+    let mut options = IngestOptions::new(world.folder.path("a"), "nginx");
+    options.follow = true;
+    options.partitions = 2;
+    options.commit_bytes = world.random.random_range(1..5000);
+    options.batch_bytes = world.random.random_range(100..5000);
+    let mut happened = [0; 3];
+    world.write();
+    world.end_line();
+    let mut first = true;
+    // Bytes that a failed sync lost are seen until the machine goes down, so with failing syncs it does.
+    let failing_syncs = seed.is_multiple_of(2);
+    for _ in 0..12 {
+        // A life of the process, until it ends or something fails.
+        let store = match Store::open_in(sim.environment(), "data", StoreOptions::default()) {
+            Ok(store) => store,
+            Err(error) => panic!("seed {seed}: {error}"),
+        };
+        let mut tail = match open(&store, &options) {
+            Ok(tail) => tail,
+            Err(error) => panic!("seed {seed}: {error}"),
+        };
+        if first {
+            // The files of a log are found by the last one of which something was read, so something has to be.
+            while tail.step().unwrap() == Step::Committed {}
+            first = false;
+        }
+        let one_in_a_million = world.random.random_range(0..3) * 10_000;
+        sim.set_fault_rates(FaultRates {
+            write: one_in_a_million,
+            sync: if failing_syncs { one_in_a_million / 4 } else { 0 },
+            ..FaultRates::default()
+        });
+        if world.random.random_bool(0.2) {
+            sim.set_capacity(Some(sim.used() + world.random.random_range(0..20_000)));
+        }
+        for _ in 0..world.random.random_range(1..25) {
+            match world.random.random_range(0..100) {
+                0..40 => world.write(),
+                40..46 => {
+                    let known = writer_positions(&store, &options);
+                    world.rotate();
+                    if known.last().is_none_or(|position| position.offset == 0) {
+                        break;
+                    }
+                }
+                46..52 => world.reopen(),
+                52..56 => world.compress(),
+                _ => match tail.step() {
+                    Ok(_) => {}
+                    Err(IngestError::Log(error)) => {
+                        happened[0] += 1;
+                        happened[1] += usize::from(matches!(error, LogError::DiskFull { .. }));
+                        break;
+                    }
+                    Err(error) => panic!("seed {seed}: {error}"),
+                },
+            }
+        }
+        if failing_syncs || world.random.random_bool(0.5) {
+            happened[2] += 1;
+            sim.crash();
+        } else {
+            sim.kill_process();
+        }
+        drop(tail);
+        sim.set_fault_rates(FaultRates::default());
+        sim.set_capacity(None);
+    }
+    world.reopen();
+    world.end_line();
+    let store = Store::open_in(sim.environment(), "data", StoreOptions::default()).unwrap();
+    let mut tail = open(&store, &options).unwrap();
+    while tail.step().unwrap() == Step::Committed {}
+    assert_eq!(tail.warnings, [""; 0], "seed {seed}");
+    let records: Vec<Vec<u8>> = [read(&store, "nginx"), read(&store, "nginx.rejected")]
+        .into_iter()
+        .flatten()
+        .map(|row| row.value)
+        .collect();
+    world.check(records.iter().map(|value| &value[..]), &format!("seed {seed}"));
+    happened
+}
+
+fn writer_positions(store: &Store, options: &IngestOptions) -> Vec<position::FilePosition> {
+    let log = writer::log_text(&log_path(&options.file).unwrap());
+    writer::positions(store, &options.topic, &log).unwrap()
+}
+
+#[test]
+fn no_crash_and_no_failing_disk_loses_or_doubles_a_line() {
+    let seeds = std::env::var("RIVERRUN_SIM_SEEDS").map_or(100, |seeds| seeds.parse().unwrap());
+    let mut happened = [0; 3];
+    for seed in 0..seeds {
+        for (sum, count) in happened.iter_mut().zip(history(seed)) {
+            *sum += count;
+        }
+    }
+    let [failures, full, crashes] = happened;
+    assert!(failures > 20 && full > 5 && crashes > 100, "{happened:?} is too little");
 }
 
 #[test]

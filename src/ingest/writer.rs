@@ -47,10 +47,7 @@ impl Writer {
         create(store, &topic, options.partitions)?;
         create(store, &rejected_topic, 1)?;
         let largest = store.topic(&topic)?.config.max_message_bytes as usize;
-        let log = match log.to_str() {
-            Some(log) => log.to_owned(),
-            None => log.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
-        };
+        let log = log_text(log);
         let producer = Producer::new(
             store,
             ProducerConfig {
@@ -84,20 +81,13 @@ impl Writer {
 
     /// What earlier runs committed about the files of this log.
     pub(super) fn positions(&self) -> Result<Vec<FilePosition>, IngestError> {
-        let prefix = prefix(&self.topic, &self.log);
-        let mut positions = Vec::new();
-        for (key, value) in self.store.metadata().scan(KIND) {
-            if let Some(id) = id_of(&key, &prefix) {
-                positions.push(FilePosition::decode(id, &value)?);
-            }
-        }
+        let mut positions = positions(&self.store, &self.topic, &self.log)?;
         self.forget_oldest(&mut positions)?;
         Ok(positions)
     }
 
     /// Drops positions of files that are long gone.
     fn forget_oldest(&self, positions: &mut Vec<FilePosition>) -> Result<(), IngestError> {
-        positions.sort_by_key(|position| position.id);
         while positions.len() > REMEMBERED_FILES {
             let oldest = positions.remove(0);
             self.store.metadata().delete(KIND, &key(&self.topic, &self.log, oldest.id))?;
@@ -174,6 +164,31 @@ impl Output for Writer {
             self.producer.abort_transaction()?;
         }
         Ok(())
+    }
+}
+
+/// What was committed about the files of a log, oldest first.
+pub(super) fn positions(
+    store: &Store,
+    topic: &str,
+    log: &str,
+) -> Result<Vec<FilePosition>, IngestError> {
+    let prefix = prefix(topic, log);
+    let mut positions = Vec::new();
+    for (key, value) in store.metadata().scan(KIND) {
+        if let Some(id) = id_of(&key, &prefix) {
+            positions.push(FilePosition::decode(id, &value)?);
+        }
+    }
+    positions.sort_by_key(|position| position.id);
+    Ok(positions)
+}
+
+/// A log's path as a part of keys.
+pub(super) fn log_text(log: &Path) -> String {
+    match log.to_str() {
+        Some(log) => log.to_owned(),
+        None => log.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
     }
 }
 
