@@ -111,9 +111,9 @@ impl Metadata {
             return Ok(());
         }
         let _one_at_a_time = guard(&self.write);
-        let writes = entries.iter().map(|entry| {
-            (entry.kind.as_str(), entry.key.as_str(), entry.value.as_deref())
-        });
+        let writes = entries
+            .iter()
+            .map(|entry| (entry.kind.as_str(), entry.key.as_str(), entry.value.as_deref()));
         self.append(writes)?;
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {

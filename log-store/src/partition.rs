@@ -23,7 +23,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::task::Waker;
 
 use crate::aborted::AbortedIndex;
@@ -44,9 +44,13 @@ mod retention;
 pub use append::Appended;
 pub use read::{Fetch, Isolation};
 
+pub(crate) use append::LEADER_EPOCH;
 pub(crate) use flush::flush_many;
 pub(crate) use recovery::{Place, create, open};
-pub(crate) use recovery_point::{RECOVERY_POINT_FILE, RecoveryPoint, SNAPSHOT_FILE, read_slots};
+pub(crate) use recovery_point::{
+    RECOVERY_POINT_FILE, RecoveryPoint, RecoveryPointFile, SNAPSHOT_FILE, read_slots,
+};
+pub(crate) use retention::{TEMPORARY_SUFFIX, TXNINDEX_SUFFIX, write_whole};
 
 /// The frontiers of a partition. `log_start <= last_stable <= high_watermark <= log_end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,9 +218,8 @@ impl Partition {
         if shared.frontier(isolation) > seen || shared.closed.load(Ordering::Acquire) {
             return false;
         }
-        let waits = |w: &Waiter| {
-            w.seen == seen && w.isolation == isolation && w.waker.will_wake(waker)
-        };
+        let waits =
+            |w: &Waiter| w.seen == seen && w.isolation == isolation && w.waker.will_wake(waker);
         if !waiters.iter().any(waits) {
             waiters.push(Waiter { seen, isolation, waker: waker.clone() });
         }

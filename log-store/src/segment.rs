@@ -127,8 +127,7 @@ impl Segment {
         index
             .write_at(0, &index::encode_header())
             .map_err(|e| Error::io("write the header of", &path, e))?;
-        let end =
-            SegmentEnd { position: 0, offset: base_offset, max_timestamp: NO_TIMESTAMP };
+        let end = SegmentEnd { position: 0, offset: base_offset, max_timestamp: NO_TIMESTAMP };
         Ok(Self::assemble(base_offset, log, index, 0, end))
     }
 
@@ -219,15 +218,15 @@ impl Segment {
     }
 
     fn fault(&self, position: u64, offset: i64, what: impl Into<String>) -> SegmentError {
-        SegmentError::Fault(Fault {
-            segment: self.name(),
-            position,
-            offset,
-            what: what.into(),
-        })
+        SegmentError::Fault(Fault { segment: self.name(), position, offset, what: what.into() })
     }
 
-    fn block(&self, contents: &Contents, from: u64, out: &mut Vec<IndexEntry>) -> Result<(), SegmentError> {
+    fn block(
+        &self,
+        contents: &Contents,
+        from: u64,
+        out: &mut Vec<IndexEntry>,
+    ) -> Result<(), SegmentError> {
         out.clear();
         if from >= contents.written {
             let skip = (from - contents.written) as usize;
@@ -248,7 +247,11 @@ impl Segment {
                 if at > 0 {
                     break;
                 }
-                return Err(self.fault(0, self.base_offset, format!("index entry {from} is damaged")));
+                return Err(self.fault(
+                    0,
+                    self.base_offset,
+                    format!("index entry {from} is damaged"),
+                ));
             };
             out.push(entry);
         }
@@ -302,9 +305,9 @@ impl Segment {
         let mut block = Vec::new();
         let mut ordinal = self.hint.load(Ordering::Relaxed);
         let hinted = ordinal < total && self.block(&contents, ordinal, &mut block).is_ok() && {
-            let exact = block.first().is_some_and(|first| {
-                first.base_offset <= offset && offset <= first.last_offset()
-            });
+            let exact = block
+                .first()
+                .is_some_and(|first| first.base_offset <= offset && offset <= first.last_offset());
             exact || (offset == self.base_offset && ordinal == 0)
         };
         if !hinted {
@@ -378,10 +381,8 @@ impl Segment {
             return Ok(Bytes::new());
         };
         let length = (last.end() - first.position) as usize;
-        let bytes = self
-            .log
-            .slice(first.position, length)
-            .map_err(|e| self.unreadable(first, e))?;
+        let bytes =
+            self.log.slice(first.position, length).map_err(|e| self.unreadable(first, e))?;
         for entry in entries {
             let from = (entry.position - first.position) as usize;
             if !entry.fits(&bytes[from..from + entry.length as usize]) {

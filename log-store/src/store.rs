@@ -19,7 +19,7 @@ mod topics;
 pub use topics::TopicInfo;
 
 /// The file that is locked, in the data directory.
-const LOCK_FILE: &str = "LOCK";
+pub(crate) const LOCK_FILE: &str = "LOCK";
 /// The folder of all partitions, in the data directory.
 pub(crate) const TOPICS_DIR: &str = "topics";
 
@@ -243,9 +243,10 @@ fn open_metadata_log(
     // A folder without a recovery point is one whose creation a crash has interrupted: nothing was ever
     // written to it. Unless there are other partitions: then the store's memory is gone.
     let created = names.iter().any(|name| *name == format!("{METADATA_TOPIC}-0"))
-        && environment.files.list(&dir).is_ok_and(|files| {
-            files.iter().any(|name| name == partition::RECOVERY_POINT_FILE)
-        });
+        && environment
+            .files
+            .list(&dir)
+            .is_ok_and(|files| files.iter().any(|name| name == partition::RECOVERY_POINT_FILE));
     if !created {
         if names.iter().any(|name| !name.starts_with(METADATA_TOPIC)) {
             return Err(Error::DamagedFile {
@@ -262,13 +263,8 @@ fn open_metadata_log(
         segment_ms: i64::MAX as u64,
         ..TopicConfig::default()
     };
-    let place = Place {
-        topic: METADATA_TOPIC,
-        partition: 0,
-        dir,
-        environment,
-        lock: Some(lock.clone()),
-    };
+    let place =
+        Place { topic: METADATA_TOPIC, partition: 0, dir, environment, lock: Some(lock.clone()) };
     partition::open(place, config)
 }
 

@@ -189,11 +189,7 @@ impl TopicConfig {
 }
 
 fn invalid(key: &str, value: &str, reason: &str) -> Error {
-    Error::InvalidConfig {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        reason: reason.to_owned(),
-    }
+    Error::InvalidConfig { key: key.to_owned(), value: value.to_owned(), reason: reason.to_owned() }
 }
 
 fn positive<T: FromStr + PartialOrd + From<u8>>(key: &str, value: &str) -> Result<T> {

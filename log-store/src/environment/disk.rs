@@ -133,7 +133,9 @@ impl Files for Disk {
                 others.iter().map(|file| scope.spawn(move || file.sync())).collect();
             let mut results = vec![first.sync()];
             results.extend(handles.into_iter().map(|handle| {
-                handle.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")))
+                handle
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")))
             }));
             results
         })

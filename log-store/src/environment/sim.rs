@@ -253,13 +253,19 @@ impl SimDisk {
     }
 
     fn fails(&mut self, per_million: u32) -> bool {
-        per_million > 0 && self.draw() % 1_000_000 < u64::from(per_million)
+        let fails = per_million > 0 && self.draw() % 1_000_000 < u64::from(per_million);
+        if fails {
+            self.note("fault", "", &[]);
+        }
+        fails
     }
 
     fn note(&mut self, operation: &str, path: &str, bytes: &[u8]) {
         let mut trace = self.trace;
         for chunk in [operation.as_bytes(), path.as_bytes(), bytes] {
-            trace = split_mix(trace ^ u64::from(crate::batch::crc32c(chunk)) ^ (chunk.len() as u64) << 32);
+            trace = split_mix(
+                trace ^ u64::from(crate::batch::crc32c(chunk)) ^ (chunk.len() as u64) << 32,
+            );
         }
         self.trace = trace;
     }
@@ -378,8 +384,11 @@ impl SimDisk {
             file.dirty.clear();
             file.given_up.clear();
         }
+        for (path, inode) in &self.seen.clone() {
+            let left = inodes.get(inode).map_or(&[][..], |file| &file.seen);
+            self.note("left by a crash", &path.to_string_lossy(), left);
+        }
         self.inodes = inodes;
-        self.note("crash", "", &[]);
     }
 }
 

@@ -150,8 +150,7 @@ impl Shared {
     ) {
         let completed = states.on_marker(identity, outcome, offset, now_ms);
         if let Some(aborted) = completed.and_then(|completed| completed.aborted) {
-            let mut index =
-                self.aborted.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut index = self.aborted.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             index.push(aborted);
         }
     }

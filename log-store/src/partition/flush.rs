@@ -24,7 +24,10 @@ struct State {
 
 impl GroupCommit {
     pub fn new(durable: i64) -> Self {
-        GroupCommit { state: Mutex::new(State { leading: false, durable }), changed: Condvar::new() }
+        GroupCommit {
+            state: Mutex::new(State { leading: false, durable }),
+            changed: Condvar::new(),
+        }
     }
 }
 

@@ -146,7 +146,6 @@ impl Partition {
     }
 }
 
-
 impl Shared {
     /// The segment that should hold `offset`, and the one after it.
     fn segments_for(&self, offset: i64) -> impl Iterator<Item = Arc<Segment>> {

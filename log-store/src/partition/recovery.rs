@@ -18,9 +18,7 @@ use crate::aborted::{AbortedIndex, decode_segment};
 use crate::batch::{Batch, BatchHeader, HEADER_LEN};
 use crate::environment::{Environment, File, Files, LockGuard};
 use crate::error::{Error, Result};
-use crate::index::{
-    INDEX_ENTRY_LEN, IndexEntry, encode_header, entries_in, entry_position,
-};
+use crate::index::{INDEX_ENTRY_LEN, IndexEntry, encode_header, entries_in, entry_position};
 use crate::producer_state::ProducerStates;
 use crate::segment::{
     Fault, INDEX_SUFFIX, LOG_SUFFIX, NO_TIMESTAMP, Segment, SegmentEnd, SegmentError,
@@ -162,11 +160,8 @@ impl Recovery<'_> {
             && last.end() == log_len
             && last.next_offset() == next
         {
-            let end = SegmentEnd {
-                position: log_len,
-                offset: next,
-                max_timestamp: last.max_timestamp,
-            };
+            let end =
+                SegmentEnd { position: log_len, offset: next, max_timestamp: last.max_timestamp };
             return Ok(Segment::assemble(base, log, index, entries, end));
         }
         // Its index is not whole: made anew if the log file is.
@@ -264,9 +259,8 @@ impl Recovery<'_> {
             }
         }
         let start = segments.first().map_or(0, |segment| segment.base_offset());
-        let (mut states, mut aborted, from) = found.unwrap_or_else(|| {
-            (ProducerStates::default(), AbortedIndex::default(), start)
-        });
+        let (mut states, mut aborted, from) =
+            found.unwrap_or_else(|| (ProducerStates::default(), AbortedIndex::default(), start));
         for segment in segments.iter().filter(|segment| segment.end().offset > from) {
             segment.for_each_entry(|entry| {
                 if entry.base_offset < from {
@@ -334,7 +328,8 @@ fn replay(
     if header.attributes.is_control() {
         let batch = Batch::parse(segment.batches(&[*entry])?).map_err(unreadable)?;
         if let Some(outcome) = batch.control_marker().map_err(unreadable)? {
-            let identity = ProducerIdentity { id: header.producer_id, epoch: header.producer_epoch };
+            let identity =
+                ProducerIdentity { id: header.producer_id, epoch: header.producer_epoch };
             let completed = states.on_marker(identity, outcome, header.base_offset, now_ms);
             if let Some(entry) = completed.and_then(|completed| completed.aborted) {
                 aborted.push(entry);

@@ -129,13 +129,12 @@ impl Shared {
         let index = self.dir.join(file_name(end.offset, INDEX_SUFFIX));
         next.index().sync().map_err(|e| Error::io("sync", &index, e))?;
         files.sync_dir(&self.dir).map_err(|e| self.stop("sync folder", &self.dir, &e))?;
-        self.segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(next.clone());
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(next.clone());
         writer.active = next;
         writer.active_since_ms = self.environment.clock.now_ms();
-        if let Err(error) = self.write_recovery_point(writer, self.log_start.load(Ordering::Acquire)) {
+        if let Err(error) =
+            self.write_recovery_point(writer, self.log_start.load(Ordering::Acquire))
+        {
             // The old one is still right, and the next open checks a little more.
             tracing::warn!(%error, "cannot move the recovery point");
         }
@@ -144,9 +143,7 @@ impl Shared {
 
     fn sync_index(&self, segment: &Segment) -> Result<()> {
         let path = self.dir.join(file_name(segment.base_offset(), INDEX_SUFFIX));
-        segment
-            .persist_entries(segment.pending())
-            .map_err(|e| Error::io("write", &path, e))?;
+        segment.persist_entries(segment.pending()).map_err(|e| Error::io("write", &path, e))?;
         segment.index().sync().map_err(|e| self.stop("sync", &path, &e))
     }
 

@@ -158,9 +158,13 @@ fn every_flipped_bit_is_refused_or_harmless() {
         assert!(bench.sim.flip_bit(&path, bit));
         let damaged_at = if bit < first * 8 { 0 } else { 2 };
         let error = partition.read(damaged_at, 1000, Isolation::ReadUncommitted);
-        assert!(matches!(error, Err(Error::Damaged { offset, .. }) if offset == damaged_at), "bit {bit}");
+        assert!(
+            matches!(error, Err(Error::Damaged { offset, .. }) if offset == damaged_at),
+            "bit {bit}"
+        );
         if damaged_at == 2 {
-            let fetch = partition.read(0, 1000, Isolation::ReadUncommitted).expect("the first is whole");
+            let fetch =
+                partition.read(0, 1000, Isolation::ReadUncommitted).expect("the first is whole");
             assert_eq!(fetch.batches.len(), 1);
         }
         // Opened again without a crash: both batches have index entries.

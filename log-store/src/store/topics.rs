@@ -138,7 +138,10 @@ impl Store {
             return Err(Error::InvalidConfig {
                 key: "partitions".to_owned(),
                 value: config.partitions.to_string(),
-                reason: format!("topic `{name}` has {}, and partitions are never removed", before.partitions),
+                reason: format!(
+                    "topic `{name}` has {}, and partitions are never removed",
+                    before.partitions
+                ),
             });
         }
         for partition in before.partitions..config.partitions {
@@ -299,10 +302,8 @@ fn again(topic: &str, partition: u32, error: &Error) -> Error {
             offset: *offset,
             what: what.clone(),
         },
-        other => Error::PartitionStopped {
-            topic: topic.to_owned(),
-            partition,
-            cause: other.to_string(),
-        },
+        other => {
+            Error::PartitionStopped { topic: topic.to_owned(), partition, cause: other.to_string() }
+        }
     }
 }

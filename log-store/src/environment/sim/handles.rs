@@ -96,7 +96,10 @@ impl Files for SimFiles {
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.0.disk();
         if disk.seen.keys().any(|path| path.parent() == Some(dir)) {
-            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the folder is not empty"));
+            return Err(io::Error::new(
+                io::ErrorKind::DirectoryNotEmpty,
+                "the folder is not empty",
+            ));
         }
         disk.dirs.remove(dir);
         Ok(())
