@@ -1,0 +1,1 @@
+//! Verify, repair, dump: what lies in a data directory, read without opening a store.
