@@ -14,7 +14,7 @@ pub trait Record: Clone + Send + serde::Serialize + serde::de::DeserializeOwned 
 
 impl<T: Clone + Send + serde::Serialize + serde::de::DeserializeOwned + 'static> Record for T {}
 
-/// Number of a source split (a topic partition, a file) within one subtask, counted from 0.
+/// Number of a source split (a topic partition, a file); no two splits of a subtask have the same.
 ///
 /// Batches carry it until they leave the source's operator chain, so that watermarks can be tracked
 /// per split.

@@ -99,10 +99,12 @@ impl WatermarkMerger {
         }
     }
 
-    /// Makes sure that input `index` is known; new inputs start active and before all time.
+    /// Makes sure that input `index` is known: it starts active and before all time. Numbers need not follow
+    /// on each other; inputs in between that nobody has named hold back nobody until they are.
     pub fn ensure_input(&mut self, index: usize) {
         if index >= self.inputs.len() {
-            self.inputs.resize(index + 1, MergerInput { reached: Timestamp::MIN, idle: false });
+            self.inputs.resize(index, MergerInput { reached: Timestamp::MIN, idle: true });
+            self.inputs.push(MergerInput { reached: Timestamp::MIN, idle: false });
         }
     }
 
@@ -140,6 +142,17 @@ impl WatermarkMerger {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn inputs_that_nobody_named_hold_back_nobody() {
+        let mut merger = WatermarkMerger::new(0);
+        merger.ensure_input(1);
+        merger.ensure_input(3);
+        assert_eq!(merger.advance(3, 7), None, "input 1 has said nothing yet");
+        assert_eq!(merger.advance(1, 5).map(Watermark::timestamp), Some(5));
+        assert_eq!(merger.set_idle(0, false), None, "input 0 is there after all, before all time");
+        assert_eq!(merger.advance(1, 9), None);
+    }
 
     proptest! {
         /// Whatever the inputs say and in whatever order, the combined watermark never goes back and
