@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use compact_str::CompactString;
-use riverrun::ingest::{IngestOptions, ingest};
+use riverrun::ingest::{IngestOptions, create_topics, ingest};
 use riverrun::operators::format::rfc3339;
 use riverrun::operators::nginx::AccessHit;
 use riverrun::prelude::*;
@@ -71,6 +71,8 @@ pub fn nginx_ip_counts(env: &Environment, options: Options) -> anyhow::Result<()
     if let Some(file) = options.input.clone() {
         let ingestion = IngestOptions { follow: options.follow, ..IngestOptions::new(file, topic) };
         if options.follow {
+            let topics = ingestion.clone();
+            env.before_run(move |store, _| Ok(create_topics(store, &topics)?));
             env.beside_run(move |store, stop| Ok(ingest(store, &ingestion, stop).map(drop)?));
         } else {
             env.before_run(move |store, stop| Ok(ingest(store, &ingestion, stop).map(drop)?));

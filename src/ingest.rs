@@ -112,6 +112,14 @@ pub fn ingest(
     ingest_with_progress(store, options, stop, &mut |_| {})
 }
 
+/// Creates the topics that [`ingest`] writes, if they are not there: for whoever reads them before it has begun.
+///
+/// # Errors
+/// Those of [`ingest`].
+pub fn create_topics(store: &Store, options: &IngestOptions) -> Result<(), IngestError> {
+    writer::create_topics(store, options)
+}
+
 /// [`ingest`] that calls `progress` after every commit, several times a second.
 ///
 /// # Errors

@@ -78,7 +78,7 @@ fn place(graph: &JobGraph, rows: &[Vec<Place>], links: &[Vec<Link>]) -> Vec<Vec<
                 Place::Vertex(vertex) => vertex_lines(&graph.vertices[*vertex]),
                 Place::Passing(_) => Vec::new(),
             };
-            let text = lines.iter().map(|line| line.chars().count() + 4).max().unwrap_or(1);
+            let text = lines.iter().map(|line| line.chars().count() + 4).max().unwrap_or(2);
             let arriving: Vec<&Link> = match index.checked_sub(1) {
                 Some(above) => links[above].iter().filter(|link| link.to == at && link.arrives).collect(),
                 None => Vec::new(),
@@ -87,9 +87,11 @@ fn place(graph: &JobGraph, rows: &[Vec<Place>], links: &[Vec<Link>]) -> Vec<Vec<
                 arriving.iter().map(|link| edge_label(&graph.edges[link.edge]).chars().count() + 4).max();
             // One label may hang over the box's edge; several must stand side by side.
             let labels = if arriving.len() > 1 { widest.unwrap_or(0) * arriving.len() } else { 0 };
-            let width = text.max(labels);
+            // Even, so that boxes below each other have the same middle.
+            let width = text.max(labels).next_multiple_of(2);
             items.push(Item { place: *place, lines, x, width });
-            x += width + widest.map_or(GAP, |label| GAP.max(label.saturating_sub(width / 2) + 1));
+            let hangs_over = widest.map_or(0, |label| label.saturating_sub(width / 2) + 1);
+            x += width + GAP.max(hangs_over).next_multiple_of(2);
         }
         placed.push(items);
     }

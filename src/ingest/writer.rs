@@ -19,6 +19,12 @@ pub(super) struct Done {
     pub(super) bytes: u64,
 }
 
+/// Creates the topic and the one for rejected lines, if they are not there.
+pub(super) fn create_topics(store: &Store, options: &IngestOptions) -> Result<(), IngestError> {
+    create(store, &options.topic, options.partitions)?;
+    create(store, &options.rejected_topic(), 1)
+}
+
 /// Writes the lines of one log into its topic, in transactions.
 pub(super) struct Writer {
     store: Store,
@@ -44,8 +50,7 @@ impl Writer {
         log: &Path,
     ) -> Result<Writer, IngestError> {
         let (topic, rejected_topic) = (options.topic.clone(), options.rejected_topic());
-        create(store, &topic, options.partitions)?;
-        create(store, &rejected_topic, 1)?;
+        create_topics(store, options)?;
         let largest = store.topic(&topic)?.config.max_message_bytes as usize;
         let log = log_text(log);
         let producer = Producer::new(
