@@ -22,7 +22,7 @@ pub(super) struct Done {
 /// Creates the topic and the one for rejected lines, if they are not there.
 pub(super) fn create_topics(store: &Store, options: &IngestOptions) -> Result<(), IngestError> {
     create(store, &options.topic, options.partitions)?;
-    create(store, &options.rejected_topic(), 1)
+    Ok(create(store, &options.rejected_topic(), 1)?)
 }
 
 /// Writes the lines of one log into its topic, in transactions.
