@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its part of this")]
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -132,40 +132,54 @@ impl Killer {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program can be started");
-        let ended = wait_at_most(&mut child, delay);
+        let ended = watch(&mut child).recv_timeout(delay).ok();
         if ended.is_none() {
             child.kill().expect("the program can be killed");
             self.kills += 1;
         }
-        let output = child.wait_with_output().expect("the program can be waited for");
-        if ended.is_some() {
-            assert!(
-                output.status.success(),
-                "{command:?} ended with {}:\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            );
+        let status = child.wait().expect("the program can be waited for");
+        if let Some(stderr) = &ended {
+            let stderr = String::from_utf8_lossy(stderr);
+            assert!(status.success(), "{command:?} ended with {status}:\n{stderr}");
         }
         ended.is_some()
     }
 }
 
-/// Waits for the end of a process, for so long: a thread reads its standard error, which closes when it ends.
-fn wait_at_most(child: &mut Child, longest: Duration) -> Option<()> {
-    let mut stderr = child.stderr.take().expect("standard error is piped");
-    let (ended, end): (_, Receiver<()>) = channel();
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = std::io::Read::read_to_end(&mut stderr, &mut text);
-        let _ = ended.send(());
-        text
-    });
-    let ended = end.recv_timeout(longest).ok();
-    if ended.is_some() {
-        let text = reader.join().unwrap_or_default();
-        eprint!("{}", String::from_utf8_lossy(&text));
+impl Killer {
+    /// Starts `command`, does things while it runs, a few times with some time in between, and kills it with SIGKILL. It must
+    /// not end by itself.
+    pub fn kill_while(&mut self, command: &mut Command, mut meanwhile: impl FnMut(&mut StdRng)) {
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be started");
+        let ended = watch(&mut child);
+        for _ in 0..self.random.random_range(1..5) {
+            meanwhile(&mut self.random);
+            let pause = Duration::from_millis(self.random.random_range(0..100));
+            if let Ok(stderr) = ended.recv_timeout(pause) {
+                panic!("{command:?} ended by itself:\n{}", String::from_utf8_lossy(&stderr));
+            }
+        }
+        child.kill().expect("the program can be killed");
+        child.wait().expect("the program can be waited for");
+        self.kills += 1;
     }
-    ended
+}
+
+/// Gives what a process had to say on standard error, when it has ended.
+fn watch(child: &mut Child) -> Receiver<Vec<u8>> {
+    let mut stderr = child.stderr.take().expect("standard error is piped");
+    let (ended, end) = channel();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // Standard error closes when the process ends, however it does.
+        let _ = stderr.read_to_end(&mut text);
+        let _ = ended.send(text);
+    });
+    end
 }
 
 /// A folder of its own for a test.
