@@ -10,6 +10,7 @@
 //! - `source`: one file (plain or compressed), read line by line.
 //! - `tail`: all files of a log, as they grow and are rotated; one step reads and commits some megabytes.
 //! - `writer`: lines into the topic, or, if they do not parse, into the topic for rejected ones; and the commit.
+//! - `flusher`: has the disk write in the meantime.
 //! - `position`: what is committed about a file.
 //!
 //! Files can be told apart only by looking: there is no notification that is there on every file system and comes before
@@ -17,6 +18,7 @@
 //! questions about the file, some microseconds in all.
 
 mod error;
+mod flusher;
 mod position;
 mod rotation;
 mod source;

@@ -7,6 +7,7 @@ use riverrun_operators::nginx::LineParser;
 
 use super::IngestOptions;
 use super::error::IngestError;
+use super::flusher::Flusher;
 use super::position::{FilePosition, KIND, id_of, key, prefix};
 use super::source::{Line, READ_LEN};
 use super::tail::Output;
@@ -29,6 +30,7 @@ pub(super) fn create_topics(store: &Store, options: &IngestOptions) -> Result<()
 pub(super) struct Writer {
     store: Store,
     producer: Producer,
+    flusher: Flusher,
     in_transaction: bool,
     parser: LineParser,
     topic: String,
@@ -66,6 +68,7 @@ impl Writer {
         Ok(Writer {
             store: store.clone(),
             producer,
+            flusher: Flusher::new(store, &options.topic)?,
             in_transaction: false,
             parser: LineParser::default(),
             topic,
@@ -131,6 +134,7 @@ impl Output for Writer {
             self.in_transaction = true;
         }
         self.pending.bytes += line.bytes.len() as u64 + 1;
+        self.flusher.wrote(line.bytes.len());
         if line.piece {
             let reason = format!("a piece of a line of more than {} bytes", self.longest_line);
             return Ok(self.reject(line, file, &reason)?);
@@ -156,6 +160,7 @@ impl Output for Writer {
         } else {
             self.store.metadata().put_all(&[entry])?;
         }
+        self.flusher.committed();
         let pending = std::mem::take(&mut self.pending);
         self.done.lines += pending.lines;
         self.done.rejected += pending.rejected;
