@@ -275,6 +275,43 @@ proptest! {
         }
     }
 
+    /// Runs to the end, each on the state of the one before, at any parallelism: no window of a key has two results, and
+    /// every row counts or is late. Subtasks end at different times, so this needs progress by key group.
+    #[test]
+    fn finished_runs_are_continued_without_doubles(kind in kinds(), seed: u64) {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let job = job(kind, Some(5), 0, rng.random());
+        let (mut saved, mut seen, mut counted, mut rows_in, mut late) = (None::<Vec<Vec<OperatorState>>>, Vec::new(), 0, 0, 0);
+        let mut time = 0;
+        for _ in 0..rng.random_range(2..5) {
+            let mut pipeline = Pipeline::new(&job, 2, rng.random_range(1..=4), rng.random(), saved.as_deref());
+            for _ in 0..rng.random_range(0..12) {
+                time += rng.random_range(0..15);
+                let rows: Vec<Row> = (0..rng.random_range(1..4))
+                    .map(|_| (rng.random_range(0..10), time + rng.random_range(-40..10)))
+                    .collect();
+                rows_in += rows.len() as u64;
+                pipeline.send(rng.random_range(0..2), batch(&rows, None));
+                pipeline.deliver(rng.random_range(0..9));
+            }
+            pipeline.end();
+            late += OperatorMetrics::read(&pipeline.metrics.late_records);
+            for (window, key, count) in results(pipeline.take_output()) {
+                seen.push((window, key));
+                counted += count;
+            }
+            pipeline.snapshot(SnapshotKind::Full);
+            saved = Some(pipeline.saved());
+        }
+        let results = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        prop_assert_eq!(seen.len(), results);
+        if !matches!(kind, Kind::Sliding { .. }) {
+            prop_assert_eq!(counted + late, rows_in);
+        }
+    }
+
     /// In processing time every row counts in the windows of the time at which it arrives, also across restarts.
     #[test]
     fn processing_time_counts_by_arrival(kind in kinds(), seed: u64) {
