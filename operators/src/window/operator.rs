@@ -161,7 +161,7 @@ where
             return None;
         }
         let now = self.clock.as_ref().map_or(0, |clock| clock.now());
-        Some(now.max(self.state.reached().saturating_add(1)))
+        Some(now.max(self.state.furthest().saturating_add(1)))
     }
 
     fn advance(&mut self, to: Timestamp, out: &mut dyn Output) -> Result<()> {

@@ -204,6 +204,10 @@ impl<K: Record + Hash + Eq, A: Aggregate> WindowState<K, A> for PaneState<K, A> 
         self.fired.reached()
     }
 
+    fn furthest(&self) -> Timestamp {
+        self.fired.furthest()
+    }
+
     fn next_end(&self) -> Option<Timestamp> {
         let reached = self.reached();
         let mut windows =

@@ -120,6 +120,11 @@ impl Fired {
         self.reached
     }
 
+    /// The time up to which the windows of any key have fired.
+    pub fn furthest(&self) -> Timestamp {
+        self.reached.max(self.furthest)
+    }
+
     /// Moves on.
     pub fn advance_to(&mut self, to: Timestamp) {
         self.reached = self.reached.max(to);
@@ -182,7 +187,7 @@ mod tests {
         let former = [progress(&[(0, 64, 100)]), progress(&[(64, 128, 50)])];
         let mut fired = Fired::restored(&former, 32..96, 128);
         let (ahead, behind) = (key_in(32..64), key_in(64..96));
-        assert_eq!(fired.reached(), 50);
+        assert_eq!((fired.reached(), fired.furthest()), (50, 100));
         assert_eq!((fired.reached_by(&ahead), fired.reached_by(&behind)), (100, 50));
         assert_eq!(fired.progress("s", 5), progress(&[(32, 64, 100), (64, 96, 50)]));
         fired.advance_to(70);

@@ -190,6 +190,10 @@ impl<K: Record + Hash + Eq, A: Aggregate> WindowState<K, A> for SessionState<K, 
         self.fired.reached()
     }
 
+    fn furthest(&self) -> Timestamp {
+        self.fired.furthest()
+    }
+
     fn next_end(&self) -> Option<Timestamp> {
         self.timers.keys().next().copied()
     }

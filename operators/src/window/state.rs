@@ -38,6 +38,9 @@ pub(crate) trait WindowState<K: Record, A: Aggregate>: Send {
     /// The time up to which all windows have fired.
     fn reached(&self) -> Timestamp;
 
+    /// The time up to which windows of any key have fired.
+    fn furthest(&self) -> Timestamp;
+
     /// The last millisecond of the next window to fire, or an earlier time.
     fn next_end(&self) -> Option<Timestamp>;
 
