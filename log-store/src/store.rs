@@ -12,6 +12,7 @@ use crate::environment::{Environment, LockAttempt, LockGuard};
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
 use crate::partition::{self, Partition, Place, guard};
+use crate::segment::LOG_SUFFIX;
 use crate::topic::{FlushMode, METADATA_TOPIC, TopicConfig};
 
 mod topics;
@@ -56,6 +57,45 @@ pub struct MaintenanceReport {
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// Stops the background thread with the last clone; the thread's own store has none.
+    maintenance: Option<Arc<Maintenance>>,
+}
+
+/// The background thread. It ends when this is dropped, before the directory's lock is free.
+#[derive(Debug)]
+struct Maintenance {
+    stopping: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Maintenance {
+    fn start(store: &Store) -> Result<Self> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (weak, stop) = (Arc::downgrade(&store.shared), stopping.clone());
+        let thread = thread::Builder::new()
+            .name("log-maintenance".to_owned())
+            .spawn(move || maintain_until(&stop, &weak))
+            .map_err(|e| Error::io("start the maintenance thread for", store.dir(), e))?;
+        Ok(Maintenance { stopping, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Ends the thread and waits for it.
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let Some(thread) = guard(&self.thread).take() else { return };
+        thread.thread().unpark();
+        // A waker that runs on the thread itself may drop the last store: it ends all the same.
+        if thread.thread().id() != thread::current().id() {
+            // If it panicked, it has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 #[derive(Debug)]
@@ -70,7 +110,6 @@ struct Shared {
     /// Held while topics are created, changed or deleted.
     changing: Mutex<()>,
     closed: AtomicBool,
-    maintenance: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -99,7 +138,8 @@ impl Store {
         files.create_dir(&topics_dir).map_err(|e| Error::io("create folder", &topics_dir, e))?;
         let lock = take_lock(&environment, dir)?;
         let metadata = Metadata::open(open_metadata_log(&environment, &topics_dir, &lock)?)?;
-        let store = Store {
+        let mut store = Store {
+            maintenance: None,
             shared: Arc::new(Shared {
                 dir: dir.to_path_buf(),
                 environment,
@@ -110,18 +150,12 @@ impl Store {
                 topics: RwLock::new(BTreeMap::new()),
                 changing: Mutex::new(()),
                 closed: AtomicBool::new(false),
-                maintenance: Mutex::new(None),
             }),
         };
         store.open_topics()?;
         store.recover_transactions()?;
         if store.shared.environment.background {
-            let weak = Arc::downgrade(&store.shared);
-            let thread = thread::Builder::new()
-                .name("log-maintenance".to_owned())
-                .spawn(move || maintain_until_closed(&weak))
-                .map_err(|e| Error::io("start the maintenance thread for", dir, e))?;
-            *guard(&store.shared.maintenance) = Some(thread);
+            store.maintenance = Some(Arc::new(Maintenance::start(&store)?));
         }
         Ok(store)
     }
@@ -191,14 +225,8 @@ impl Store {
         if self.shared.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let thread = guard(&self.shared.maintenance).take();
-        if let Some(thread) = thread {
-            thread.thread().unpark();
-            // The thread itself may be who closes, by dropping the last reference.
-            if thread.thread().id() != thread::current().id() {
-                // It has said in the log what made it panic, if it did.
-                let _ = thread.join();
-            }
+        if let Some(maintenance) = &self.maintenance {
+            maintenance.stop();
         }
         let mut result = Ok(());
         for partition in self.partitions() {
@@ -211,14 +239,6 @@ impl Store {
         match self.shared.closed.load(Ordering::Acquire) {
             true => Err(Error::Closed),
             false => Ok(()),
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Some(thread) = guard(&self.maintenance).take() {
-            thread.thread().unpark();
         }
     }
 }
@@ -240,13 +260,15 @@ fn open_metadata_log(
     let dir = topics_dir.join(format!("{METADATA_TOPIC}-0"));
     let names = environment.files.list(topics_dir);
     let names = names.map_err(|e| Error::io("list", topics_dir, e))?;
-    // A folder without a recovery point is one whose creation a crash has interrupted: nothing was ever
-    // written to it. Unless there are other partitions: then the store's memory is gone.
-    let created = names.iter().any(|name| *name == format!("{METADATA_TOPIC}-0"))
-        && environment
-            .files
-            .list(&dir)
-            .is_ok_and(|files| files.iter().any(|name| name == partition::RECOVERY_POINT_FILE));
+    // A folder without a recovery point and records is one whose creation a crash has interrupted.
+    // Unless there are other partitions: then the store's memory is gone.
+    let created = environment.files.list(&dir).is_ok_and(|found| {
+        let has_records = |name: &String| {
+            let length = environment.files.open(&dir.join(name)).and_then(|file| file.len());
+            name.ends_with(LOG_SUFFIX) && length.is_ok_and(|length| length > 0)
+        };
+        found.iter().any(|name| name == partition::RECOVERY_POINT_FILE || has_records(name))
+    });
     if !created {
         if names.iter().any(|name| !name.starts_with(METADATA_TOPIC)) {
             return Err(Error::DamagedFile {
@@ -268,10 +290,10 @@ fn open_metadata_log(
     partition::open(place, config)
 }
 
-fn maintain_until_closed(store: &Weak<Shared>) {
-    loop {
+fn maintain_until(stopping: &AtomicBool, store: &Weak<Shared>) {
+    while !stopping.load(Ordering::Acquire) {
         let Some(shared) = store.upgrade() else { return };
-        let store_now = Store { shared };
+        let store_now = Store { shared, maintenance: None };
         let report = match store_now.maintain() {
             Ok(report) => report,
             Err(_) => return,
