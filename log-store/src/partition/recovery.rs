@@ -67,6 +67,11 @@ impl Recovery<'_> {
     fn run(&self, now_ms: i64) -> Outcome<Recovered> {
         let mut recovery_point = RecoveryPointFile::open(self.files, self.dir)?;
         let known = recovery_point.current();
+        // Names, and the recovery point itself, may be in memory only: files are removed by what they say.
+        self.files.sync_dir(self.dir).map_err(|e| Error::io("sync folder", self.dir, e))?;
+        if let Some(known) = known {
+            recovery_point.write(known)?;
+        }
         let bases = self.bases(known)?;
         let (Some(first), Some(last)) = (bases.first().copied(), bases.last().copied()) else {
             return Err(self.no_segments(known));
@@ -209,10 +214,26 @@ impl Recovery<'_> {
             log.truncate(found.end.position).map_err(|e| Error::io("truncate", &path, e))?;
         }
         // What a killed process has written may be in memory only; from here on it counts as durable.
+        self.write_again(&*log, position, found.end.position)
+            .map_err(|e| Error::io("write again", &path, e))?;
         log.sync().map_err(|e| Error::io("sync", &path, e))?;
         self.rewrite_index(&*index, base, found.kept, &found.entries)?;
         let written = found.kept + found.entries.len() as u64;
         Ok(Segment::assemble(base, log, index, written, found.end))
+    }
+
+    /// Writes bytes again that are there already. After a failed sync the operating system shows them
+    /// as if they were on disk, and never writes them of itself: a sync alone would succeed and prove
+    /// nothing.
+    fn write_again(&self, log: &dyn File, mut from: u64, to: u64) -> std::io::Result<()> {
+        let mut buffer = vec![0; to.saturating_sub(from).min(1 << 20) as usize];
+        while from < to {
+            let length = (to - from).min(buffer.len() as u64) as usize;
+            log.read_at(from, &mut buffer[..length])?;
+            log.write_at(from, &buffer[..length])?;
+            from += length as u64;
+        }
+        Ok(())
     }
 
     /// Makes the index file consist of its first `kept` entries and these.

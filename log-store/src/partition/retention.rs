@@ -121,14 +121,13 @@ impl Shared {
     /// the new segment, then the recovery point.
     fn seal(&self, leadership: &Leadership<'_>, writer: &mut Writer) -> Result<()> {
         leadership.flush_held(writer)?;
-        let files = &*self.environment.files;
         let end = writer.active.end();
         self.sync_index(&writer.active)?;
         self.write_aborted(&writer.active, end.offset)?;
-        let next = Arc::new(Segment::create(files, &self.dir, end.offset)?);
-        let index = self.dir.join(file_name(end.offset, INDEX_SUFFIX));
-        next.index().sync().map_err(|e| Error::io("sync", &index, e))?;
-        files.sync_dir(&self.dir).map_err(|e| self.stop("sync folder", &self.dir, &e))?;
+        let next = match self.create_segment(end.offset) {
+            Ok(next) => Arc::new(next),
+            Err(error) => return Err(self.undo_segment(end.offset, error)),
+        };
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(next.clone());
         writer.active = next;
         writer.active_since_ms = self.environment.clock.now_ms();
@@ -139,6 +138,33 @@ impl Shared {
             tracing::warn!(%error, "cannot move the recovery point");
         }
         Ok(())
+    }
+
+    fn create_segment(&self, base: i64) -> Result<Segment> {
+        let files = &*self.environment.files;
+        let next = Segment::create(files, &self.dir, base)?;
+        let index = self.dir.join(file_name(base, INDEX_SUFFIX));
+        next.index().sync().map_err(|e| Error::io("sync", &index, e))?;
+        files.sync_dir(&self.dir).map_err(|e| Error::io("sync folder", &self.dir, e))?;
+        Ok(next)
+    }
+
+    /// A segment could not be created: removes what there is of it. Were it left, and the one before
+    /// appended to, recovery would find two segments that hold the same offsets; so if it cannot be
+    /// removed, the partition stops.
+    fn undo_segment(&self, base: i64, error: Error) -> Error {
+        let files = &*self.environment.files;
+        let remove = |suffix| match files.remove(&self.dir.join(file_name(base, suffix))) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        let undone = remove(LOG_SUFFIX)
+            .and_then(|()| remove(INDEX_SUFFIX))
+            .and_then(|()| files.sync_dir(&self.dir));
+        match undone {
+            Ok(()) => error,
+            Err(undo) => self.stop("undo a new segment in", &self.dir, &undo),
+        }
     }
 
     fn sync_index(&self, segment: &Segment) -> Result<()> {

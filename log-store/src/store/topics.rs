@@ -55,12 +55,19 @@ impl Store {
         if name == METADATA_TOPIC || self.topic(name).is_ok() {
             return Err(Error::TopicExists { topic: name.to_owned() });
         }
+        // What is left of a topic of the same name must go first: the next open would take it, and this
+        // topic with it.
+        if let Some(left) = self.metadata().get(KIND_DELETING, name) {
+            let left = TopicConfig::decode(&String::from_utf8_lossy(&left))?;
+            self.finish_deletion(name, left.partitions)?;
+        }
         for partition in 0..config.partitions {
             self.create_partition(name, partition)?;
         }
         self.sync_topics_dir()?;
         let partitions: Vec<Slot> =
             (0..config.partitions).map(|n| self.open_slot(name, n, &config)).collect();
+        let partitions = all_open(partitions)?;
         self.metadata().put(KIND_TOPIC, name, config.encode())?;
         let mut topics = self.shared.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.insert(name.to_owned(), Topic { config, partitions });
@@ -151,6 +158,7 @@ impl Store {
         let added: Vec<Slot> = (before.partitions..config.partitions)
             .map(|n| self.open_slot(name, n, &config))
             .collect();
+        let added = all_open(added)?;
         self.metadata().put(KIND_TOPIC, name, config.encode())?;
         let mut topics = self.shared.topics.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = topics.get_mut(name) {
@@ -289,6 +297,15 @@ impl Store {
             }
         }
     }
+}
+
+/// New partitions; one that cannot even be opened is no partition to begin with.
+fn all_open(slots: Vec<Slot>) -> Result<Vec<Slot>> {
+    let all = slots.into_iter().map(|slot| match slot {
+        Slot::Open(_) => Ok(slot),
+        Slot::Refused(error) => Err(error),
+    });
+    all.collect()
 }
 
 /// The error once more, for the next caller.
