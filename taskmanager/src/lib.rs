@@ -1,7 +1,7 @@
 //! Runs subtasks: operator chains, exchange, barrier alignment, snapshots.
 //!
 //! A JobManager calls [`TaskManager::deploy`](riverrun_dataflow::TaskManagerGateway::deploy) with subtasks; each becomes one thread. A
-//! source subtask polls its source, all others take elements from their [`gate`](gate::InputGate). What comes in
+//! source subtask polls its source, all others take elements from their gate. What comes in
 //! is pushed through the operator chain, and what leaves the chain goes over the record writers into the
 //! mailboxes of the receiving subtasks, where a full channel makes the sender wait. At a barrier the chain hands over its snapshots;
 //! a few threads shared by all subtasks finish them, write large state to the checkpoint storage and acknowledge.

@@ -1,6 +1,6 @@
 //! What flows between subtasks: backpressure, event time, side outputs, processing time.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use riverrun_dataflow::{
@@ -10,21 +10,31 @@ use riverrun_dataflow::{
 
 use crate::kit::{Chaos, Cluster, Numbers, Output, Pipeline, Row, World, check_counts};
 
-/// A sink that is slower than the source, and sees how far the source runs ahead.
+/// Takes its time with the first batch: until the source has read ahead as much as it surely can.
 struct Slow {
     numbers: Arc<Numbers>,
-    most: Arc<Mutex<u64>>,
+    most_ahead: Arc<AtomicU64>,
+    surely: u64,
     processed: u64,
+}
+
+impl Slow {
+    fn look(&self) -> u64 {
+        let ahead = self.numbers.polled.load(Ordering::SeqCst) - self.processed;
+        self.most_ahead.fetch_max(ahead, Ordering::SeqCst);
+        ahead
+    }
 }
 
 impl Operator for Slow {
     fn process(&mut self, _: usize, batch: Batch, out: &mut dyn Downstream) -> Result<()> {
-        for _ in 0..200 {
+        while self.processed == 0 && self.look() < self.surely {
             std::thread::yield_now();
         }
-        let ahead = self.numbers.polled.load(Ordering::SeqCst) - self.processed;
-        let mut most = self.most.lock().unwrap();
-        *most = ahead.max(*most);
+        for _ in 0..20 {
+            std::thread::yield_now();
+            self.look();
+        }
         self.processed += batch.len() as u64;
         out.emit(batch)
     }
@@ -33,20 +43,29 @@ impl Operator for Slow {
 #[test]
 fn a_slow_sink_holds_back_the_source() {
     let chaos = Chaos::none();
-    let (numbers, output) = (Numbers::bounded(1, 40_000, 10), Arc::new(Output::default()));
+    let (numbers, output) = (Numbers::bounded(1, 4_000, 10), Arc::new(Output::default()));
     let mut pipeline = Pipeline::counting(&numbers, &output, &chaos, 1);
     pipeline.settings.checkpoint_interval = None;
-    let most = Arc::new(Mutex::new(0));
     pipeline.insert_before_sink(9, "slow");
-    let (n, m) = (numbers.clone(), most.clone());
-    pipeline.operator(9, move || Slow { numbers: n.clone(), most: m.clone(), processed: 0 });
+    // Two edges with eight batches each, and one in the hands of each of the three subtasks.
+    let fits = (2 * 8 + 3) * numbers.batch;
+    // A sender that had to wait goes on when its channel is half empty.
+    let surely = (2 * 5 + 3) * numbers.batch;
+    let most_ahead = Arc::new(AtomicU64::new(0));
+    let (n, m) = (numbers.clone(), most_ahead.clone());
+    pipeline.operator(9, move || Slow {
+        numbers: n.clone(),
+        most_ahead: m.clone(),
+        surely,
+        processed: 0,
+    });
     Cluster::new(World::new(&chaos)).start(pipeline.job()).unwrap().wait().unwrap();
     check_counts(&numbers, &output.committed());
-    // Two edges with eight batches each, and one in the hands of each of three subtasks.
-    let bound = (2 * 8 + 3) * numbers.batch;
-    let most = *most.lock().unwrap();
-    assert!(most <= bound, "the source was {most} rows ahead, {bound} fit into the channels");
-    assert!(most > bound / 2, "{most}: the sink was not slow");
+    let most = most_ahead.load(Ordering::SeqCst);
+    assert!(
+        most >= surely && most <= fits,
+        "the source was {most} rows ahead, {fits} fit in between"
+    );
 }
 
 /// Takes the highest timestamp for the watermark.
