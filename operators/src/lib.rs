@@ -1,4 +1,26 @@
-//! Sources, transforms, windows, aggregates, sinks and record formats.
+//! Sources, transforms, windows, aggregates, sinks and record formats: what jobs are made of.
+//!
+//! A job is written with the methods that this crate's extension traits add to the engine's `DataStream`; the
+//! [`prelude`] has them all. Each method adds an operator, a synchronous state machine over batches. In the main job a
+//! *source* reads record batches of a topic and a *format* turns them into rows, or straight into columns;
+//! *transforms* work on the rows; *timestamps* give them event time and the stream its watermarks; the *window's*
+//! combiner adds them up by key and pane, and across the HASH edge the window itself merges these partial results and fires; a
+//! format makes records of what it fires, and a *sink* prepares them for the commit of the checkpoint.
+//!
+//! In the order of the data:
+//!
+//! | file | what |
+//! |---|---|
+//! | `generate.rs` | made-up access logs, from a seed |
+//! | `source.rs` | topic, files, socket, collection, generator |
+//! | `format.rs`, `nginx.rs`, `line.rs` | what records hold: lines, JSON, nginx |
+//! | `transform.rs` | map, filter, flat_map and their kin |
+//! | `timestamps.rs` | event time and watermarks |
+//! | `aggregate.rs` | count, sum, min, max, average, reduce, and one's own |
+//! | `window.rs` | tumbling, sliding, session windows |
+//! | `running.rs`, `process.rs` | keyed streams without windows: running aggregates, functions with state and timers |
+//! | `columns.rs` | the same path on Arrow columns |
+//! | `sink.rs` | topic and files, exactly once; print |
 
 pub mod columns;
 pub mod format;
