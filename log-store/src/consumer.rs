@@ -220,8 +220,9 @@ impl Consumer {
     ///
     /// # Errors
     /// What a partition reports, e.g. [`Error::Damaged`] or [`Error::OffsetOutOfRange`]; and, when it
-    /// waits, [`Error::Closed`] or [`Error::UnknownTopic`] once that becomes true. Batches
-    /// read from other partitions before that are not lost: positions move only if all went well.
+    /// waits, [`Error::Closed`] or [`Error::UnknownTopic`] once that becomes true. The position in that
+    /// partition stays where it is, so the error comes again; the others can be read by polling on,
+    /// and nothing of theirs is lost.
     pub fn poll(&mut self, timeout: Duration) -> Result<Vec<Fetched>> {
         // Polling without waiting is not to need a clock.
         let deadline = (!timeout.is_zero()).then(|| self.clock.monotonic().saturating_add(timeout));
@@ -265,21 +266,33 @@ impl Consumer {
 
     fn fetch(&mut self) -> Result<Vec<Fetched>> {
         let mut fetched = Vec::new();
-        let mut moved = Vec::new();
         let mut room = self.config.max_bytes;
-        for turn in 0..self.assigned.len() {
+        let (first, count) = (self.next, self.assigned.len());
+        self.next = (first + 1) % count.max(1);
+        for turn in 0..count {
             if room == 0 {
                 break;
             }
-            let at = (self.next + turn) % self.assigned.len();
-            let (position, bytes) = self.fetch_partition(at, room, &mut fetched)?;
-            moved.push((at, position));
-            room = room.saturating_sub(bytes);
+            let at = (first + turn) % count;
+            let taken = fetched.len();
+            match self.fetch_partition(at, room, &mut fetched) {
+                Ok((position, bytes)) => {
+                    self.assigned[at].position = position;
+                    room = room.saturating_sub(bytes);
+                }
+                Err(error) if taken == 0 => {
+                    // The next poll begins behind it: the others are not to suffer.
+                    self.next = (at + 1) % count;
+                    return Err(error);
+                }
+                Err(_) => {
+                    // First what the others have; the next poll begins here and reports it.
+                    fetched.truncate(taken);
+                    self.next = at;
+                    break;
+                }
+            }
         }
-        for (at, position) in moved {
-            self.assigned[at].position = position;
-        }
-        self.next = (self.next + 1) % self.assigned.len().max(1);
         Ok(fetched)
     }
 

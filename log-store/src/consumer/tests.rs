@@ -172,6 +172,34 @@ fn an_open_transaction_holds_back_committed_readers_only() {
     assert_eq!(uncommitted.position("t", 0), Some(5));
 }
 
+#[test]
+fn a_partition_with_an_error_is_reported_and_the_others_go_on() {
+    let (_simulation, store) = store(3);
+    for partition in 0..3 {
+        produce(&store, partition, 0, 2);
+    }
+    let mut consumer = Consumer::new(&store, ConsumerConfig::default());
+    consumer.assign_all("t", Position::Earliest).expect("assigned");
+    consumer.assign("t", 1, Position::Offset(99)).expect("assigned");
+    let (mut seen, mut errors) = (Vec::new(), 0);
+    for round in 0..6 {
+        match consumer.poll(Duration::ZERO) {
+            Ok(fetched) => seen.extend(fetched.into_iter().map(|f| (f.partition, f.from_offset))),
+            Err(error) => {
+                assert!(matches!(error, Error::OffsetOutOfRange { partition: 1, .. }), "{error}");
+                errors += 1;
+            }
+        }
+        if round == 2 {
+            produce(&store, 0, 2, 2);
+            produce(&store, 2, 2, 2);
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [(0, 0), (0, 2), (2, 0), (2, 2)], "all of the others, once");
+    assert!(errors >= 2, "the error was reported {errors} times");
+}
+
 /// Counts how often it is woken.
 #[derive(Default)]
 struct Counter(AtomicUsize);
