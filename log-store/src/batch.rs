@@ -108,8 +108,9 @@ impl Batch {
         Ok(Records::new(self.header, decompressor.decompress(codec, &compressed)?))
     }
 
-    /// What a control batch says: `None` for an ordinary batch, and for a marker of a kind that is
-    /// not known, which is to be skipped like any other.
+    /// What a control batch says: `None` for an ordinary batch, for a marker of a kind that is not
+    /// known, and for a control batch that has lost its record to compaction or repair. The last two
+    /// are to be skipped like any other marker.
     ///
     /// # Errors
     /// `MalformedBatch` if a control batch does not hold a marker.
