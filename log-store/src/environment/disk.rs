@@ -1,6 +1,6 @@
 //! The real disk, clock and randomness.
 //!
-//! Reads hand out slices of memory mappings. Mappings are windows of 16 MiB, aligned, and a few of
+//! Reads hand out slices of memory mappings. Mappings are windows of some MiB, aligned, and a few of
 //! them are kept for the next read; a window is unmapped when it is no longer kept and the last
 //! slice from it is dropped. So a reader that walks over 10 GB never maps more than a few windows,
 //! and what it costs in memory stays flat.
@@ -24,9 +24,9 @@ use memmap2::{Advice, Mmap, MmapOptions};
 use super::{Clock, File, Files, LockAttempt, LockGuard, Random};
 
 /// Bytes between the starts of two neighbouring windows.
-const WINDOW: u64 = 16 << 20;
+const WINDOW: u64 = 4 << 20;
 /// How much further a window reaches, so that a read that begins near its end fits as well.
-const WINDOW_OVERLAP: u64 = 4 << 20;
+const WINDOW_OVERLAP: u64 = 2 << 20;
 /// Windows kept for the next read, over all files.
 const KEPT_WINDOWS: usize = 4;
 /// Below this, copying is cheaper than looking after a mapping.
