@@ -10,7 +10,7 @@ use std::fmt;
 ///     |  v          v
 ///   Restarting <----'
 ///
-///   any of these --> Stopping   --> Stopped
+///   any of these --> Stopping   --> Stopped (or --> Finishing, if all input was read by then)
 ///   any of these --> Cancelling --> Cancelled
 ///   any of these --> Failed
 /// ```
