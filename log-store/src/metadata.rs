@@ -72,6 +72,10 @@ impl Metadata {
             let Some(next) = fetch.next_offset() else { break };
             for batch in &fetch.batches {
                 batch.verify_crc()?;
+                if batch.header().attributes.is_control() {
+                    // A gap that a repair has left: what was there is lost.
+                    continue;
+                }
                 for record in batch.records(&mut decompressor)?.iter() {
                     let record = record?;
                     let (kind, key) = decode_key(record.key.unwrap_or_default())

@@ -47,9 +47,7 @@ pub use read::{Fetch, Isolation};
 pub(crate) use append::LEADER_EPOCH;
 pub(crate) use flush::flush_many;
 pub(crate) use recovery::{Place, create, open};
-pub(crate) use recovery_point::{
-    RECOVERY_POINT_FILE, RecoveryPoint, RecoveryPointFile, SNAPSHOT_FILE, read_slots,
-};
+pub(crate) use recovery_point::{RECOVERY_POINT_FILE, RecoveryPoint, SNAPSHOT_FILE, read_slots};
 pub(crate) use retention::{TEMPORARY_SUFFIX, TXNINDEX_SUFFIX, write_whole};
 
 /// The frontiers of a partition. `log_start <= last_stable <= high_watermark <= log_end`.

@@ -55,6 +55,10 @@ pub fn control_batch(
 }
 
 pub(super) fn parse(batch: &Batch) -> Result<Option<TransactionOutcome>> {
+    if batch.header().records_count == 0 {
+        // Compaction leaves such, and so may a repair: it says nothing.
+        return Ok(None);
+    }
     let records = batch.records(&mut Decompressor::new())?;
     let Some(record) = records.iter().next() else {
         return Err(batch.header().invalid("a control batch without a record"));
