@@ -19,7 +19,7 @@
 //! that a crash may have torn. The file itself is synced when the segment is sealed; after a loss of
 //! power some entries at the end may be missing, and are made again from the batches.
 
-use crate::batch::{BatchHeader, CRC_START, crc32c};
+use crate::batch::{BatchHeader, crc32c};
 
 /// Bytes of an index file's header.
 pub const INDEX_HEADER_LEN: usize = 16;
@@ -28,8 +28,6 @@ pub const INDEX_ENTRY_LEN: usize = 48;
 
 const MAGIC: &[u8; 4] = b"RRIX";
 const VERSION: u32 = 1;
-/// From this length on, deriving a batch's checksum from Kafka's is cheaper than computing it.
-const COMBINE_FROM: usize = 32 << 10;
 
 /// What the index knows about one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +52,7 @@ pub struct IndexEntry {
 
 impl IndexEntry {
     /// The entry of a batch at `position`, in a segment whose largest timestamp so far is
-    /// `max_timestamp`. `batch` is the whole batch as stored; its Kafka checksum is taken to be right.
+    /// `max_timestamp`. `batch` is the whole batch as stored.
     pub fn of(header: &BatchHeader, batch: &[u8], position: u64, max_timestamp: i64) -> Self {
         IndexEntry {
             base_offset: header.base_offset,
@@ -64,7 +62,7 @@ impl IndexEntry {
             max_timestamp: max_timestamp.max(header.max_timestamp),
             records: header.records_count as u32,
             attributes: header.attributes.0 as u16,
-            checksum: whole_checksum(header, batch),
+            checksum: crc32c(batch),
         }
     }
 
@@ -142,21 +140,6 @@ pub fn entries_in(file_len: u64) -> u64 {
     file_len.saturating_sub(INDEX_HEADER_LEN as u64) / INDEX_ENTRY_LEN as u64
 }
 
-/// CRC-32C over the whole batch. The part that Kafka's own checksum covers is not read again: the
-/// two checksums of head and rest are combined.
-fn whole_checksum(header: &BatchHeader, batch: &[u8]) -> u32 {
-    if batch.len() < COMBINE_FROM {
-        return crc32c(batch);
-    }
-    let head = crc32c(&batch[..CRC_START]);
-    crc_fast::checksum_combine(
-        crc_fast::CrcAlgorithm::Crc32Iscsi,
-        u64::from(head),
-        u64::from(header.crc),
-        (batch.len() - CRC_START) as u64,
-    ) as u32
-}
-
 fn field<const N: usize>(bytes: &[u8; INDEX_ENTRY_LEN], at: usize) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&bytes[at..at + N]);
@@ -184,22 +167,6 @@ mod tests {
             prop_assert_eq!(IndexEntry::decode(&bytes), Some(entry));
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(IndexEntry::decode(&bytes), None);
-        }
-
-        #[test]
-        fn the_derived_checksum_is_the_checksum(
-            length in 61usize..200_000, seed in any::<u8>(),
-        ) {
-            let mut batch: Vec<u8> = (0..length).map(|i| (i as u8).wrapping_mul(31) ^ seed).collect();
-            batch[8..12].copy_from_slice(&(length as i32 - 12).to_be_bytes());
-            batch[16] = 2;
-            batch[21..23].copy_from_slice(&[0, 0]);
-            batch[23] &= 0x7f;
-            batch[57] &= 0x7f;
-            let crc = crc32c(&batch[CRC_START..]);
-            batch[17..21].copy_from_slice(&crc.to_be_bytes());
-            let header = BatchHeader::parse(&batch).expect("a valid header");
-            prop_assert_eq!(whole_checksum(&header, &batch), crc32c(&batch));
         }
     }
 }
