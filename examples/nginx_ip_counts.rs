@@ -78,7 +78,8 @@ pub fn nginx_ip_counts(env: &Environment, options: Options) -> anyhow::Result<()
             env.before_run(move |store, stop| Ok(ingest(store, &ingestion, stop).map(drop)?));
         }
     }
-    let input = TopicInput::new(topic).set_bounded(!options.follow);
+    // Lines that do not parse are left out, counted and logged; those that were ingested are in `nginx.rejected` anyway.
+    let input = TopicInput::new(topic).set_bounded(!options.follow).on_error(OnError::Skip);
     let strategy = WatermarkStrategy::bounded_out_of_orderness(options.out_of_orderness);
     let windows = TumblingWindows::of(options.window);
     if options.columns {
@@ -95,16 +96,16 @@ pub fn nginx_ip_counts(env: &Environment, options: Options) -> anyhow::Result<()
             .uid("output-columns");
         return Ok(());
     }
-    let lines = match options.socket.as_deref() {
-        Some(address) => env.from_socket(address),
-        None => env.from_topic(input, Lines),
+    let hits = match options.socket.as_deref() {
+        Some(address) => env
+            .from_socket(address)
+            .try_map_or_reject("unparsed", |line| AccessHit::parse(line.as_bytes()).map_err(|_| line))
+            .name("parse"),
+        // A topic's lines are parsed where they lie in the batch: who and when is all that becomes a row.
+        None => env.from_topic(input, Nginx::hits()).uid("access-log"),
     };
     // With ids of their own, operators find their state again when the options around them change.
-    lines
-        .uid("access-log")
-        .try_map_or_reject("unparsed", |line| AccessHit::parse(line.as_bytes()).map_err(|_| line))
-        .name("parse")
-        .assign_timestamps(strategy, |hit| hit.time_ms)
+    hits.assign_timestamps(strategy, |hit| hit.time_ms)
         .key_by(|hit| hit.ip.clone())
         .key_name("ip")
         .window(windows)
