@@ -32,7 +32,7 @@ pub enum Delivery {
     /// Once, for readers of committed records, who see it when its checkpoint is committed.
     #[default]
     ExactlyOnce,
-    /// Once, or several times after failures; it is seen as soon as its batch is written and flushed.
+    /// Once, or several times after failures; it is seen when its checkpoint flushes it, committed or not.
     AtLeastOnce,
 }
 

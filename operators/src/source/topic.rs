@@ -168,21 +168,20 @@ impl<D: BatchDecoder> TopicSource<D> {
                 .filter(|&i| self.splits[i].is_readable())
                 .min_by_key(|&i| self.splits[i].reached());
             let Some(split) = behind.map(|i| &mut self.splits[i]) else { return Ok(None) };
+            let index = split.index();
+            // Said before anything is read, so that the position never covers rows that were not handed out.
+            if split.speak() {
+                return Ok(Some(SourceEvent::Split(index, SplitStatus::Active)));
+            }
             let before = split.bytes_read();
             let progress =
                 split.read(&self.input, &mut self.decompressor, &mut self.decoder, &self.task)?;
             if let Some(context) = &self.surroundings {
                 OperatorMetrics::add(&context.metrics.bytes, split.bytes_read() - before);
             }
-            let index = split.index();
             match progress {
                 Progress::Rows => {
-                    let batch = SourceEvent::Batch(self.decoder.finish(index));
-                    if split.speak() {
-                        self.events.push_back(batch);
-                        return Ok(Some(SourceEvent::Split(index, SplitStatus::Active)));
-                    }
-                    return Ok(Some(batch));
+                    return Ok(Some(SourceEvent::Batch(self.decoder.finish(index))));
                 }
                 Progress::Nothing => {}
                 Progress::End => {

@@ -186,7 +186,7 @@ impl Split {
         !std::mem::replace(&mut self.idle, true)
     }
 
-    /// The split has rows; true if it was idle before.
+    /// The split may have rows; true if it was idle before.
     pub(super) fn speak(&mut self) -> bool {
         self.silent_since = None;
         std::mem::replace(&mut self.idle, false)
