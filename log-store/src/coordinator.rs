@@ -183,7 +183,8 @@ impl Store {
     ///
     /// - [`Error::ProducerFenced`], [`Error::UnknownProducer`].
     /// - [`ErrorKind::Retry`]: the transaction is still open; commit again later, or abort.
-    /// - [`Error::PartitionStopped`] of one of its partitions: it is still open and can only be aborted.
+    /// - [`Error::PartitionStopped`] of one of its partitions: it is still open, and is aborted when the
+    ///   producer is initialised anew.
     /// - [`Error::PartitionStopped`] of `__metadata`: whether it is committed will be known when the
     ///   store has been opened again; until then the producer can do nothing.
     pub fn commit_transaction(&self, producer: ProducerIdentity) -> Result<()> {
@@ -275,7 +276,7 @@ impl Store {
                 let decided = DecidedTransaction {
                     identity: open.identity,
                     outcome: TransactionOutcome::Abort,
-                    parts: parts.map(TransactionPart::from).collect(),
+                    parts: parts.map(|part| part_of(open.identity.epoch, part)).collect(),
                 };
                 coordinator.registry.begin_end(known.identity)?.decided(Some(decided));
             }
@@ -325,12 +326,15 @@ impl Store {
             // An open transaction of an earlier epoch is the job's to decide on, not this producer's.
             if let Some(open) = open.filter(|open| open.identity.epoch == producer.epoch) {
                 let (topic, partition) = (topic.to_string(), *partition);
-                parts.push(TransactionPart { topic, partition, first_offset: open.first_offset });
+                parts.push(part_of(producer.epoch, (topic, partition, open.first_offset)));
                 logs.push(log);
             }
         }
+        // An abort by this process needs no record: it is what happens anyway. What is recorded must be
+        // durable: offsets that a crash takes away are used again, by another transaction.
         let commits = outcome == TransactionOutcome::Commit;
-        if commits {
+        let recorded = commits || ending.owner != TransactionOwner::Process;
+        if recorded {
             self.flush_partitions(&logs)?;
         }
         let decided = (!parts.is_empty()).then_some(DecidedTransaction {
@@ -338,8 +342,6 @@ impl Store {
             outcome,
             parts,
         });
-        // An abort by this process needs no record: it is what happens anyway.
-        let recorded = commits || ending.owner != TransactionOwner::Process;
         let ending = if !entries.is_empty() || (recorded && decided.is_some()) {
             let all = ending.unresolved.iter().chain(&decided).cloned().collect();
             let record = ProducerRecord { identity: producer, owner: ending.owner, decided: all };
@@ -406,7 +408,9 @@ impl Store {
         let DecidedTransaction { identity, outcome, .. } = decided;
         log.append_marker(*identity, *outcome, |states| {
             let open = states.transactions().open(identity.id);
-            Ok(open.is_some_and(|open| open.first_offset == part.first_offset))
+            Ok(open.is_some_and(|open| {
+                (open.identity.epoch, open.first_offset) == (part.epoch, part.first_offset)
+            }))
         })?;
         Ok(Some(log))
     }
@@ -417,9 +421,8 @@ impl Store {
         let mut parts: Vec<TransactionPart> = all
             .filter_map(|log| {
                 let open = log.with_states(|s| s.transactions().open(producer_id).copied())?;
-                let first_offset = open.first_offset;
-                let (topic, partition) = (log.topic().to_owned(), log.index());
-                Some(TransactionPart { topic, partition, first_offset })
+                let part = (log.topic().to_owned(), log.index(), open.first_offset);
+                Some(part_of(open.identity.epoch, part))
             })
             .collect();
         parts.sort();
@@ -460,6 +463,11 @@ impl Partition {
 
 fn entry(transactional_id: &str, record: &ProducerRecord) -> Result<Entry> {
     Ok(Entry::put(KIND_PRODUCER, transactional_id, record.encode()?))
+}
+
+fn part_of(epoch: i16, part: (String, u32, i64)) -> TransactionPart {
+    let (topic, partition, first_offset) = part;
+    TransactionPart { topic, partition, epoch, first_offset }
 }
 
 fn warn_pending(part: &TransactionPart, error: &Error) {

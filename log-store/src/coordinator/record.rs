@@ -21,23 +21,19 @@ pub const KEY_NEXT_ID: &str = "next";
 
 const VERSION: u8 = 1;
 
-/// A transaction's part in one partition. The first offset names the transaction for good, since no
-/// offset is ever used twice; so a marker that is written again at the next start can never end a
-/// later transaction of the same producer.
+/// A transaction's part in one partition. Epoch and first offset name the transaction, so that a marker
+/// which is written again at the next start can never end a later one: of one epoch, a transaction
+/// that is decided on has been flushed before, and no durable offset is ever used twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TransactionPart {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: u32,
+    /// The producer's epoch that wrote it.
+    pub epoch: i16,
     /// Offset of the transaction's first record there.
     pub first_offset: i64,
-}
-
-impl From<(String, u32, i64)> for TransactionPart {
-    fn from((topic, partition, first_offset): (String, u32, i64)) -> Self {
-        TransactionPart { topic, partition, first_offset }
-    }
 }
 
 /// A transaction whose end is decided, and the partitions that must have its marker.
@@ -168,7 +164,12 @@ mod tests {
             let outcome = if commit { TransactionOutcome::Commit } else { TransactionOutcome::Abort };
             let parts = parts
                 .into_iter()
-                .map(|(topic, partition, first_offset)| TransactionPart { topic, partition, first_offset })
+                .map(|(topic, partition, first_offset)| TransactionPart {
+                    topic,
+                    partition,
+                    epoch,
+                    first_offset,
+                })
                 .collect();
             let decided = vec![DecidedTransaction { identity, outcome, parts }];
             let record = ProducerRecord { identity, owner: TransactionOwner::Job, decided };

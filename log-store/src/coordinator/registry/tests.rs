@@ -14,7 +14,7 @@ fn registry() -> (ProducerRegistry, Arc<str>) {
 }
 
 fn committed(topic: &str, partition: u32) -> DecidedTransaction {
-    let part = TransactionPart { topic: topic.to_owned(), partition, first_offset: 5 };
+    let part = TransactionPart { topic: topic.to_owned(), partition, epoch: 2, first_offset: 5 };
     DecidedTransaction { identity: A, outcome: TransactionOutcome::Commit, parts: vec![part] }
 }
 
