@@ -176,7 +176,8 @@ fn header_text(header: &BatchHeader) -> String {
 }
 
 fn record_json(record: &Record<'_>) -> Value {
-    let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let text =
+        |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let headers: Vec<Value> = record
         .headers
         .iter()

@@ -64,7 +64,10 @@ impl Repair {
             }
         }
         if !done.remaining.is_empty() {
-            bail!("{} still", count(done.remaining.len() as u64, "damage is there", "damages are there"));
+            bail!(
+                "{} still",
+                count(done.remaining.len() as u64, "damage is there", "damages are there")
+            );
         }
         Ok(())
     }
