@@ -49,11 +49,6 @@ impl AbortedIndex {
         self.entries.push(aborted);
     }
 
-    /// How many transactions the index holds.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Whether the index holds none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -217,8 +217,7 @@ impl Store {
     /// The open transactions of all transactional ids that begin with `prefix`, by id and epoch.
     pub fn open_transactions(&self, prefix: &str) -> Vec<OpenTransactions> {
         let registry = &self.coordinator().registry;
-        let mut found: BTreeMap<(String, ProducerIdentity), Vec<(String, u32, i64)>> =
-            BTreeMap::new();
+        let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for partition in self.partitions() {
             let open: Vec<OpenTransaction> =
                 partition.with_states(|states| states.transactions().all_open().copied().collect());

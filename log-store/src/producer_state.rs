@@ -45,13 +45,15 @@ pub struct ProducedBatch {
 }
 
 impl ProducedBatch {
-    /// What a batch's header says, if an idempotent producer sent it.
+    /// What a batch's header says, if it claims to come from an idempotent producer. (A transactional
+    /// one without a producer id does: so that it is looked at, and refused.)
     pub fn of(header: &BatchHeader) -> Option<ProducedBatch> {
-        header.has_producer().then(|| ProducedBatch {
+        let transactional = header.attributes.is_transactional();
+        (header.has_producer() || transactional).then_some(ProducedBatch {
             identity: ProducerIdentity { id: header.producer_id, epoch: header.producer_epoch },
             base_sequence: header.base_sequence,
             last_offset_delta: header.last_offset_delta,
-            transactional: header.attributes.is_transactional(),
+            transactional,
         })
     }
 
@@ -186,17 +188,13 @@ impl ProducerStates {
         &self.transactions
     }
 
-    /// How many producers are known.
-    pub fn len(&self) -> usize {
-        self.producers.len()
-    }
-
     /// Whether no producer is known.
     pub fn is_empty(&self) -> bool {
         self.producers.is_empty()
     }
 
     /// The epoch that a producer id last wrote with.
+    #[cfg(test)]
     pub fn epoch(&self, producer_id: i64) -> Option<i16> {
         self.producers.get(&producer_id).map(|producer| producer.epoch)
     }

@@ -94,7 +94,7 @@ fn forgetting_below_the_log_start_keeps_what_reaches_above_it() {
     index.push(aborted(1, 0, 4, 2));
     index.push(aborted(2, 2, 9, 10));
     index.remove_below(4);
-    assert_eq!(index.len(), 2);
+    assert_eq!(index.entries.len(), 2);
     index.remove_below(5);
     assert_eq!(index.aborted_in(0, 100), vec![aborted(2, 2, 9, 10)]);
     index.remove_below(10);

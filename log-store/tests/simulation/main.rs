@@ -19,6 +19,7 @@ mod model;
 mod operations;
 mod producers;
 mod random;
+mod reopening;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -49,12 +49,6 @@ impl Log {
     pub fn end(&self) -> i64 {
         self.entries.last().map_or(0, |entry| entry.next)
     }
-
-    /// The entry that begins at `base`.
-    pub fn at(&self, base: i64) -> Option<&Entry> {
-        let at = self.entries.partition_point(|entry| entry.base < base);
-        self.entries.get(at).filter(|entry| entry.base == base)
-    }
 }
 
 /// What became of a transaction.

@@ -27,10 +27,11 @@ impl History {
 
     /// The producer's identity; it gets one if it has none.
     fn identity(&mut self, index: usize) -> Result<Option<ProducerIdentity>, Violation> {
-        if self.model.producers[index].identity.is_none() && !self.in_doubt(index) {
-            if self.initialise(index)? {
-                self.redo_if_job(index)?;
-            }
+        if self.model.producers[index].identity.is_none()
+            && !self.in_doubt(index)
+            && self.initialise(index)?
+        {
+            self.redo_if_job(index)?;
         }
         Ok(self.model.producers[index].identity)
     }
@@ -388,7 +389,6 @@ impl History {
                         return Err("a job's markers are refused without a reason".to_owned());
                     }
                 }
-                _ => return Err("an owner that the simulation does not know".to_owned()),
             }
         }
         Ok(())
