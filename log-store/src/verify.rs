@@ -32,6 +32,7 @@ mod claims;
 mod dump;
 mod folder;
 mod gap;
+mod probe;
 mod repair;
 mod survey;
 

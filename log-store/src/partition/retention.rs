@@ -76,6 +76,11 @@ impl Partition {
         Ok(removed)
     }
 
+    /// Has the next recovery point written, with the snapshot, also if nothing was appended since the last.
+    pub(crate) fn distrust_recovery_point(&self) {
+        self.shared.unpointed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Flushes everything and moves the recovery point to the end, so that the next open has
     /// nothing to check; then refuses further work.
     pub(crate) fn close(&self) -> Result<()> {

@@ -290,6 +290,7 @@ impl Work<'_> {
                 }
             }
         }
+        open.distrust_recovery_point();
         open.close()
     }
 }

@@ -7,16 +7,14 @@
 //! the same, a wrong length makes the checksum fail. So where batch and index entry disagree, it can be told
 //! which of them is damaged.
 
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::checksum;
 use super::claims::{Claim, Claims};
-use crate::batch::{BatchHeader, CRC_START, HEADER_LEN, LENGTH_PREFIX, MAGIC};
+use super::probe::Probe;
+use crate::batch::{BatchHeader, CRC_START, HEADER_LEN};
 use crate::environment::File;
 use crate::index::{IndexEntry, entry_position};
-use crate::partition::LEADER_EPOCH;
 use crate::segment::NO_TIMESTAMP;
 
 /// Index faults that are told one by one; of further ones only the number is.
@@ -151,15 +149,11 @@ impl SegmentFiles {
     }
 }
 
-fn base_offset(front: &[u8]) -> i64 {
-    front.first_chunk().map_or(-1, |base| i64::from_be_bytes(*base))
-}
-
 struct Walk<'a> {
     files: &'a SegmentFiles,
     claims: Claims<'a>,
     at: Place,
-    buffer: Vec<u8>,
+    probe: Probe<'a>,
     survey: Survey,
     ended: bool,
 }
@@ -188,7 +182,14 @@ impl<'a> Walk<'a> {
             max_timestamp: NO_TIMESTAMP,
             timestamp_known: true,
         };
-        Walk { files, claims, at, buffer: Vec::new(), survey, ended: false }
+        Walk {
+            files,
+            claims,
+            at,
+            probe: Probe::new(&*files.log, files.log_length),
+            survey,
+            ended: false,
+        }
     }
 
     fn next(&mut self) -> Option<Stretch> {
@@ -208,7 +209,7 @@ impl<'a> Walk<'a> {
         if self.at.position >= self.files.log_length && claimed.is_none() {
             return self.end();
         }
-        match self.probe(self.at.position, self.at.offset) {
+        match self.probe.batch(self.at.position, self.at.offset) {
             Ok((header, checksum)) => Some(self.batch(header, checksum, &claim)),
             Err(what) => self.damage(what, claimed),
         }
@@ -290,7 +291,7 @@ impl<'a> Walk<'a> {
     fn damage(&mut self, what: String, claimed: Option<IndexEntry>) -> Option<Stretch> {
         let (position, offset) = (self.at.position, self.at.offset);
         if let Some(claim) = claimed {
-            let (mend, hint) = self.mend(&claim);
+            let (mend, hint) = self.probe.mend(&claim);
             let what = match hint {
                 Some((byte, bit)) => {
                     let byte = position + byte;
@@ -309,7 +310,7 @@ impl<'a> Walk<'a> {
         }
         if self.files.next.is_some_and(|next| next <= offset) {
             // Everything that belongs here was found; this was never part of it.
-            let (what, mend) = match self.probe_any(position) {
+            let (what, mend) = match self.probe.any_batch(position) {
                 Some(header) => (
                     format!(
                         "a batch with base offset {} is where segment {} should have taken over",
@@ -338,7 +339,8 @@ impl<'a> Walk<'a> {
             (None, None) => None,
         };
         if let Some(limit) = limit
-            && let Some((to, next)) = self.search(position + HEADER_LEN as u64, offset + 1, limit)
+            && let Some((to, next)) =
+                self.probe.search(position + HEADER_LEN as u64, offset + 1, limit)
         {
             return Some(self.damaged(to, next, what, Mend::Fill, self.at.max_timestamp));
         }
@@ -416,125 +418,6 @@ impl<'a> Walk<'a> {
             }
             None => None,
         }
-    }
-
-    /// The batch at `position`, if it is whole and has this base offset, with the checksum over all of
-    /// it; otherwise what is wrong.
-    fn probe(&mut self, position: u64, offset: i64) -> Result<(BatchHeader, u32), String> {
-        let left = self.files.log_length.saturating_sub(position);
-        if left < HEADER_LEN as u64 {
-            return Err(match left {
-                0 => "the file ends before this batch".to_owned(),
-                _ => format!("{left} bytes are too few for a batch"),
-            });
-        }
-        let mut front = [0; HEADER_LEN];
-        let unreadable = |error: io::Error| format!("it cannot be read: {error}");
-        self.files.log.read_at(position, &mut front).map_err(unreadable)?;
-        let header = BatchHeader::parse(&front).map_err(|error| error.to_string())?;
-        if header.base_offset != offset {
-            return Err(format!("its base offset is {}, not {offset}", header.base_offset));
-        }
-        if header.partition_leader_epoch != LEADER_EPOCH {
-            let epoch = header.partition_leader_epoch;
-            return Err(format!("its leader epoch is {epoch}, not {LEADER_EPOCH}"));
-        }
-        let length = header.total_len() as u64;
-        if length > left {
-            return Err(format!("it has {length} bytes by its header, of which {left} are there"));
-        }
-        let rest = length - CRC_START as u64;
-        let from = position + CRC_START as u64;
-        let crc = checksum::of_range(&*self.files.log, from, rest, &mut self.buffer)
-            .map_err(unreadable)?;
-        if crc != header.crc {
-            return Err(format!(
-                "its bytes have the checksum {crc:#010x}, its header says {:#010x}",
-                header.crc
-            ));
-        }
-        Ok((header, checksum::combined(&front[..CRC_START], crc, rest)))
-    }
-
-    /// The header of a whole batch at `position`, whatever its base offset.
-    fn probe_any(&mut self, position: u64) -> Option<BatchHeader> {
-        let mut base = [0; 8];
-        self.files.log.read_at(position, &mut base).ok()?;
-        self.probe(position, i64::from_be_bytes(base)).ok().map(|(header, _)| header)
-    }
-
-    /// What can be done about the batch that `claim` describes, and, if one flipped bit explains it,
-    /// which.
-    fn mend(&mut self, claim: &IndexEntry) -> (Mend, Option<(u64, u8)>) {
-        let length = u64::from(claim.length);
-        if claim.end() > self.files.log_length || length < HEADER_LEN as u64 {
-            return (Mend::Fill, None);
-        }
-        let mut front = [0; CRC_START];
-        let log = &*self.files.log;
-        if log.read_at(claim.position, &mut front).is_err() {
-            return (Mend::Fill, None);
-        }
-        let (from, rest) = (claim.position + CRC_START as u64, length - CRC_START as u64);
-        let Ok(crc) = checksum::of_range(log, from, rest, &mut self.buffer) else {
-            return (Mend::Fill, None);
-        };
-        let found = checksum::combined(&front, crc, rest);
-        let bit = checksum::flipped_bit(claim.checksum, found, length);
-        // What the front must have been, with Kafka's checksum as it is there, or as it should be.
-        front[..8].copy_from_slice(&claim.base_offset.to_be_bytes());
-        front[8..12].copy_from_slice(&((length - LENGTH_PREFIX as u64) as i32).to_be_bytes());
-        front[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
-        front[16] = MAGIC as u8;
-        front[17..].copy_from_slice(&crc.to_be_bytes());
-        if checksum::combined(&front, crc, rest) == claim.checksum {
-            return (Mend::Restore(front), bit);
-        }
-        (Mend::Fill, bit)
-    }
-
-    /// Looks for a whole batch from position `from` on, with a base offset from `lowest` on, below a
-    /// position and offset that are known.
-    fn search(&mut self, from: u64, lowest: i64, limit: (u64, i64)) -> Option<(u64, i64)> {
-        let to = limit.0.min(self.files.log_length);
-        let mut piece = Vec::new();
-        let mut start = from;
-        while start + HEADER_LEN as u64 <= to {
-            let length = checksum::PIECE.min((to - start) as usize);
-            piece.resize(length, 0);
-            if self.files.log.read_at(start, &mut piece).is_err() {
-                // A piece that cannot be read is stepped over.
-                start += length as u64;
-                continue;
-            }
-            for (at, front) in piece.windows(HEADER_LEN).enumerate() {
-                let base = base_offset(front);
-                let likely = front[16] == MAGIC as u8 && (lowest..limit.1).contains(&base);
-                let position = start + at as u64;
-                if likely
-                    && let Ok((header, _)) = self.probe(position, base)
-                    && self.leads_on(
-                        position + header.total_len() as u64,
-                        header.next_offset(),
-                        limit,
-                    )
-                {
-                    return Some((position, base));
-                }
-            }
-            start += (length - HEADER_LEN + 1) as u64;
-        }
-        None
-    }
-
-    /// Whether what is at `position` goes on with `offset`. Kafka's checksum does not cover the base
-    /// offset: without an index entry, this is what vouches for it.
-    fn leads_on(&self, position: u64, offset: i64, limit: (u64, i64)) -> bool {
-        if position >= limit.0 {
-            return (position, offset) == limit;
-        }
-        let mut base = [0; 8];
-        self.files.log.read_at(position, &mut base).is_ok() && i64::from_be_bytes(base) == offset
     }
 
     /// What is left of the index when the segment has been walked through.

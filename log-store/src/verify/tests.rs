@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::batch::{BatchBuilder, CRC_START};
 use crate::compression::{Compression, Decompressor};
-use crate::environment::sim::Simulation;
+use crate::environment::sim::{FaultRates, Simulation};
 use crate::error::Error;
 use crate::index::{INDEX_HEADER_LEN, IndexEntry};
 use crate::partition::{Isolation, Partition, RECOVERY_POINT_FILE, SNAPSHOT_FILE};
@@ -353,6 +353,50 @@ fn whatever_happens_to_the_files_a_repair_makes_a_log_of_them_without_new_or_mov
         }
         assert_same_end(&partition, log_end, seed % 4 == 0);
         append(&sim, &partition);
+    }
+}
+
+#[test]
+fn a_repair_that_is_interrupted_can_be_run_again() {
+    let mut interrupted = 0;
+    for seed in seeds() {
+        let _seed = Seed(seed);
+        let Filled { sim, records, log_end } = fill_and(seed, false, true);
+        let (path, contents) = one(&sim, files(&sim, ".log"));
+        let byte = draw(&sim, contents.len() as u64);
+        let entry = entry_of(&sim, &path, byte);
+        assert!(sim.flip_bit(&path, byte * 8));
+        let rate = 200_000;
+        sim.set_fault_rates(FaultRates { write: rate, sync: rate, directory: rate, read: 0 });
+        let first = repair(&sim.environment(), Path::new(DIR), &Selection::default());
+        sim.set_fault_rates(FaultRates::default());
+        interrupted += u32::from(first.is_err());
+        sim.crash();
+
+        assert_eq!(repaired(&sim).remaining, []);
+        assert_eq!(verified(&sim).damages().next(), None);
+        let store = open(&sim).expect("no faults");
+        let partition = store.partition(TOPIC, 0).expect("it is whole");
+        let left = read_all(&partition).expect("it is whole");
+        let lost = entry.base_offset..entry.next_offset();
+        assert!(left.iter().all(|(offset, value)| records.get(offset) == Some(value)));
+        assert!(records.keys().all(|offset| left.contains_key(offset) || lost.contains(offset)));
+        assert_same_end(&partition, log_end, false);
+    }
+    assert!(interrupted > 10, "{interrupted} were interrupted");
+}
+
+#[test]
+fn what_cannot_be_read_is_reported_and_never_a_panic() {
+    for seed in seeds() {
+        let _seed = Seed(seed);
+        let Filled { sim, .. } = fill(seed, true);
+        sim.set_fault_rates(FaultRates { read: 1 << (seed % 20), ..FaultRates::default() });
+        let selection = Selection::default();
+        let found = verify(&sim.environment(), Path::new(DIR), &selection, &mut |_| {});
+        for finding in found.iter().flat_map(Verification::damages) {
+            assert!(!finding.remedy.is_empty(), "{finding}");
+        }
     }
 }
 
