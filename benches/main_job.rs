@@ -62,7 +62,10 @@ fn main_job(folder: &Path, log: &Path, lines: u64, rounds: usize) -> anyhow::Res
         for ((stage, parallelism), measured) in configurations.iter().zip(&mut jobs) {
             let parallelism = parallelism.to_string();
             let result = measure::stage(stage, &[data_dir.as_os_str(), parallelism.as_ref()])?;
-            let name = format!("ip-counts-{}-{parallelism}", if *stage == "job" { "rows" } else { "columns" });
+            let name = format!(
+                "ip-counts-{}-{parallelism}",
+                if *stage == "job" { "rows" } else { "columns" }
+            );
             anyhow::ensure!(
                 job::checksum(&data_dir, &name)? == hand[0].answer,
                 "{stage} at parallelism {parallelism} has other results than the loop"
@@ -72,7 +75,10 @@ fn main_job(folder: &Path, log: &Path, lines: u64, rounds: usize) -> anyhow::Res
         std::fs::remove_dir_all(&data_dir)?;
     }
     let hand = median(&hand);
-    println!("{:<28}{:>12}{:>12}{:>12}{:>12}{:>10}", "", "M lines/s", "wall ratio", "CPU ratio", "target", "peak MiB");
+    println!(
+        "{:<28}{:>12}{:>12}{:>12}{:>12}{:>10}",
+        "", "M lines/s", "wall ratio", "CPU ratio", "target", "peak MiB"
+    );
     let row = |name: &str, measured: &Measured, target: &str| {
         println!(
             "{name:<28}{:>12.2}{:>12.2}{:>12.2}{target:>12}{:>10}",
@@ -84,7 +90,8 @@ fn main_job(folder: &Path, log: &Path, lines: u64, rounds: usize) -> anyhow::Res
     };
     row("hand-written loop", &hand, "");
     row("ingest, lz4, fsync", &median(&ingest), "0.3");
-    let names = ["job, parallelism 1", "job --columns, 1", "job, parallelism 2", "job --columns, 2"];
+    let names =
+        ["job, parallelism 1", "job --columns, 1", "job, parallelism 2", "job --columns, 2"];
     let targets = ["0.5", "0.6", "0.8 wall", ""];
     for ((name, measured), target) in names.iter().zip(&jobs).zip(targets) {
         row(name, &median(measured), target);

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use riverrun::log_store::{
-    Consumer, ConsumerConfig, Decompressor, Position, Producer, ProducerConfig, Store, StoreOptions,
-    TopicConfig,
+    Consumer, ConsumerConfig, Decompressor, Position, Producer, ProducerConfig, Store,
+    StoreOptions, TopicConfig,
 };
 
 fn main() -> anyhow::Result<()> {
@@ -22,7 +22,14 @@ fn main() -> anyhow::Result<()> {
     // Records with the same key go to the same partition, in order. After `flush` they are on disk.
     let mut producer = Producer::new(&store, ProducerConfig::default())?;
     for (key, value) in [("en", "good morning"), ("de", "guten Morgen"), ("en", "good night")] {
-        producer.send("greetings", None, None, Some(key.as_bytes()), Some(value.as_bytes()), &[])?;
+        producer.send(
+            "greetings",
+            None,
+            None,
+            Some(key.as_bytes()),
+            Some(value.as_bytes()),
+            &[],
+        )?;
     }
     producer.flush()?;
 
@@ -36,7 +43,9 @@ fn main() -> anyhow::Result<()> {
         }
         for batch in fetched {
             batch.for_each(&mut decompressor, |record| {
-                let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+                let text = |bytes: Option<&[u8]>| {
+                    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+                };
                 println!(
                     "{}-{}@{} {} {}",
                     batch.topic,

@@ -99,7 +99,9 @@ pub fn nginx_ip_counts(env: &Environment, options: Options) -> anyhow::Result<()
     let hits = match options.socket.as_deref() {
         Some(address) => env
             .from_socket(address)
-            .try_map_or_reject("unparsed", |line| AccessHit::parse(line.as_bytes()).map_err(|_| line))
+            .try_map_or_reject("unparsed", |line| {
+                AccessHit::parse(line.as_bytes()).map_err(|_| line)
+            })
             .name("parse"),
         // A topic's lines are parsed where they lie in the batch: who and when is all that becomes a row.
         None => env.from_topic(input, Nginx::hits()).uid("access-log"),

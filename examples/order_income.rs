@@ -65,7 +65,8 @@ pub struct Income {
 
 /// The order with this number: the same for the same seed.
 fn order(seed: u64, id: u64) -> Order {
-    const PRODUCTS: [&str; 8] = ["tea", "coffee", "bread", "cheese", "apples", "rice", "soap", "ink"];
+    const PRODUCTS: [&str; 8] =
+        ["tea", "coffee", "bread", "cheese", "apples", "rice", "soap", "ink"];
     let mut random = SmallRng::seed_from_u64(seed ^ id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     Order {
         id,
@@ -93,7 +94,14 @@ fn write_orders(store: &Store, seed: u64, orders: u64) -> anyhow::Result<()> {
     for id in 0..orders {
         let order = order(seed, id);
         let value = serde_json::to_vec(&order)?;
-        producer.send("orders", None, Some(order.at), Some(order.product.as_bytes()), Some(&value), &[])?;
+        producer.send(
+            "orders",
+            None,
+            Some(order.at),
+            Some(order.product.as_bytes()),
+            Some(&value),
+            &[],
+        )?;
     }
     producer.commit_transaction_with(&[Entry::put("example", "orders-written", b"yes")])?;
     eprintln!("wrote {orders} orders");

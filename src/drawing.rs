@@ -60,7 +60,8 @@ fn vertex_lines(vertex: &JobVertex) -> Vec<String> {
 
 fn dot(graph: &JobGraph) -> String {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-    let mut out = format!("digraph \"{}\" {{\n  rankdir=TB;\n  node [shape=box];\n", quoted(&graph.name));
+    let mut out =
+        format!("digraph \"{}\" {{\n  rankdir=TB;\n  node [shape=box];\n", quoted(&graph.name));
     for vertex in &graph.vertices {
         let lines: Vec<String> = vertex_lines(vertex).iter().map(|line| quoted(line)).collect();
         let _ = writeln!(out, "  \"{}\" [label=\"{}\"];", vertex.id, lines.join("\\n"));

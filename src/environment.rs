@@ -30,8 +30,7 @@ impl Deref for Environment {
 impl Environment {
     /// An empty job with these options; its name is `name` unless the options say otherwise.
     pub fn new(name: &str, options: JobOptions) -> Self {
-        let flow =
-            riverrun_dataflow::Environment::new(options.job_name.as_deref().unwrap_or(name));
+        let flow = riverrun_dataflow::Environment::new(options.job_name.as_deref().unwrap_or(name));
         flow.set_parallelism(options.parallelism);
         let interval = options.checkpoint_interval;
         flow.configure(|settings| settings.checkpoint_interval = Some(interval));

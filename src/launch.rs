@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -145,8 +145,9 @@ fn run<A: clap::Args>(
     }
     // A graph that cannot run is told before anything is opened or ingested.
     env.graph()?;
-    let cluster = EmbeddedCluster::open(&env.options().data_dir)
-        .with_context(|| format!("cannot open the store in {}", env.options().data_dir.display()))?;
+    let cluster = EmbeddedCluster::open(&env.options().data_dir).with_context(|| {
+        format!("cannot open the store in {}", env.options().data_dir.display())
+    })?;
     let stop = StopSignal::default();
     crate::cli::stop_on_signals(&stop)?;
     let report = cluster.run(&env, &stop)?;

@@ -40,7 +40,14 @@ fn the_main_job_killed_a_hundred_times_counts_every_line_once() {
         let job = || {
             let mut job = example("nginx_ip_counts");
             job.arg("--input").arg(&log).arg("--data-dir").arg(&data_dir);
-            job.args(["--checkpoint-interval", "50ms", "--parallelism", "2", "--out-of-orderness", "60s"]);
+            job.args([
+                "--checkpoint-interval",
+                "50ms",
+                "--parallelism",
+                "2",
+                "--out-of-orderness",
+                "60s",
+            ]);
             job
         };
         let mut finished = false;
@@ -154,14 +161,7 @@ impl RotatedLog {
         let path = folder.join("access.log");
         let file = Self::open(&path);
         let generator = AccessLogGenerator::new(GeneratorOptions { seed: 7, ..Default::default() });
-        Self {
-            path,
-            file,
-            generator,
-            unwritten: Vec::new(),
-            lines: BTreeMap::new(),
-            rotations: 0,
-        }
+        Self { path, file, generator, unwritten: Vec::new(), lines: BTreeMap::new(), rotations: 0 }
     }
 
     fn open(path: &Path) -> File {
@@ -177,7 +177,11 @@ impl RotatedLog {
             *self.lines.entry(line).or_default() += 1;
             self.unwritten.push(b'\n');
         }
-        let kept = if random.random() { 0 } else { random.random_range(0..=self.unwritten.len().min(100)) };
+        let kept = if random.random() {
+            0
+        } else {
+            random.random_range(0..=self.unwritten.len().min(100))
+        };
         let now = self.unwritten.len() - kept;
         self.file.write_all(&self.unwritten[..now]).expect("the log can be written");
         self.unwritten.drain(..now);

@@ -32,7 +32,8 @@ pub fn count(path: &Path) -> anyhow::Result<u64> {
             break;
         }
     }
-    let results = counts.iter().map(|(key, count)| super::job::result_hash(&key.ip, key.window, *count));
+    let results =
+        counts.iter().map(|(key, count)| super::job::result_hash(&key.ip, key.window, *count));
     Ok(results.fold(0, u64::wrapping_add))
 }
 
@@ -94,9 +95,12 @@ fn parse(line: &[u8]) -> Option<(&[u8], i64)> {
     let (day, year) = (digits(0, 2), digits(7, 11) - i64::from(month <= 2));
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100
+        + day_of_year
+        - 719_468;
     let offset = digits(22, 24) * 3600 + digits(24, 26) * 60;
     let offset = if time[21] == b'-' { -offset } else { offset };
-    let seconds = days * 86_400 + digits(12, 14) * 3600 + digits(15, 17) * 60 + digits(18, 20) - offset;
+    let seconds =
+        days * 86_400 + digits(12, 14) * 3600 + digits(15, 17) * 60 + digits(18, 20) - offset;
     Some((ip, seconds.div_euclid(5) * 5))
 }

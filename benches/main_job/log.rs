@@ -25,7 +25,8 @@ pub fn compare(folder: &Path, rounds: usize) -> anyhow::Result<()> {
         }
         std::fs::remove_dir_all(&dir)?;
     }
-    let [log_append, plain_append, log_read, plain_read] = [0, 1, 2, 3].map(|i| median(&measured[i]));
+    let [log_append, plain_append, log_read, plain_read] =
+        [0, 1, 2, 3].map(|i| median(&measured[i]));
     let gigabytes = (BATCHES * BATCH_BYTES) as f64 / 1e9;
     let row = |name: &str, log: f64, plain: f64| {
         println!(

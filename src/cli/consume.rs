@@ -63,14 +63,17 @@ fn timestamp(text: &str) -> Result<i64, String> {
         return Ok(ms);
     }
     chrono::DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).map_err(|e| {
-        format!("`{text}` is neither milliseconds since 1970 nor a time like 2015-05-17T10:05:00Z ({e})")
+        format!(
+            "`{text}` is neither milliseconds since 1970 nor a time like 2015-05-17T10:05:00Z ({e})"
+        )
     })
 }
 
 impl Consume {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let store = self.data_dir.open_existing()?;
-        let isolation = if self.uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted };
+        let isolation =
+            if self.uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted };
         let mut consumer =
             Consumer::new(&store, ConsumerConfig { isolation, ..ConsumerConfig::default() });
         let mut ends = self.assign(&store, &mut consumer, isolation)?;
@@ -80,14 +83,17 @@ impl Consume {
         let (mut printed, mut decompressor) = (0, Decompressor::new());
         loop {
             if !self.follow {
-                ends.retain(|(partition, end)| consumer.position(&self.topic, *partition).is_some_and(|at| at < *end));
+                ends.retain(|(partition, end)| {
+                    consumer.position(&self.topic, *partition).is_some_and(|at| at < *end)
+                });
                 if ends.is_empty() {
                     break;
                 }
             }
             let timeout = if self.follow { Duration::MAX } else { Duration::ZERO };
             for fetched in consumer.poll(timeout)? {
-                let end = ends.iter().find(|(p, _)| *p == fetched.partition).map_or(0, |(_, end)| *end);
+                let end =
+                    ends.iter().find(|(p, _)| *p == fetched.partition).map_or(0, |(_, end)| *end);
                 let records = fetched.batch.records(&mut decompressor)?;
                 for record in records.iter() {
                     let record = record?;
@@ -138,7 +144,12 @@ impl Consume {
         Ok(ends)
     }
 
-    fn print(&self, out: &mut impl Write, partition: u32, record: &Record<'_>) -> anyhow::Result<()> {
+    fn print(
+        &self,
+        out: &mut impl Write,
+        partition: u32,
+        record: &Record<'_>,
+    ) -> anyhow::Result<()> {
         match self.output {
             RecordFormat::Value => {
                 out.write_all(record.value.unwrap_or_default())?;

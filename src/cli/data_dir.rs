@@ -9,7 +9,13 @@ use riverrun_log_store::{Store, StoreOptions};
 #[derive(Debug, clap::Args)]
 pub(super) struct DataDir {
     /// Folder of the embedded store
-    #[arg(long, env = "RIVERRUN_DATA_DIR", default_value = "./riverrun-data", value_name = "DIR", global = true)]
+    #[arg(
+        long,
+        env = "RIVERRUN_DATA_DIR",
+        default_value = "./riverrun-data",
+        value_name = "DIR",
+        global = true
+    )]
     data_dir: PathBuf,
 }
 

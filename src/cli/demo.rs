@@ -17,8 +17,8 @@ use anyhow::Context;
 use indicatif::HumanCount;
 use riverrun_jobmanager::JobReport;
 
-use self::nginx_ip_counts::{Options, nginx_ip_counts};
 use self::ingested::Ingested;
+use self::nginx_ip_counts::{Options, nginx_ip_counts};
 use self::scoreboard::Scoreboard;
 use crate::drawing::{GraphFormat, draw};
 use crate::embedded::EmbeddedCluster;
@@ -49,7 +49,9 @@ impl Demo {
         super::stop_on_signals(&stop)?;
         let live = self.environment("ip-counts", &dir);
         nginx_ip_counts(&live, options(Some(&log), true, "ip-counts"))?;
-        println!("An nginx access log flows into the topic `nginx`, through this job, into the topic `ip-counts`:\n");
+        println!(
+            "An nginx access log flows into the topic `nginx`, through this job, into the topic `ip-counts`:\n"
+        );
         println!("{}", draw(&live.graph()?, GraphFormat::Ascii));
 
         let lines = replay::lines(BUNDLED).context("the bundled log cannot be read")?;
@@ -60,13 +62,16 @@ impl Demo {
             log.display()
         );
         let mut board = Scoreboard::new(std::io::stdout().is_terminal());
-        let stopped = live_part(&cluster, &live, &log, lines.as_slice(), self.replay, &stop, &mut board)?;
+        let stopped =
+            live_part(&cluster, &live, &log, lines.as_slice(), self.replay, &stop, &mut board)?;
         if !stopped {
             println!("Interrupted. What was committed until then is in {}.", dir.display());
             return Ok(());
         }
 
-        println!("\nThe log has ended. The job was stopped with a checkpoint; now it goes on from there, to the end:");
+        println!(
+            "\nThe log has ended. The job was stopped with a checkpoint; now it goes on from there, to the end:"
+        );
         let rest = self.environment("ip-counts", &dir);
         nginx_ip_counts(&rest, options(None, false, "ip-counts"))?;
         cluster.run(&rest, &StopSignal::default())?;

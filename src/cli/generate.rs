@@ -67,7 +67,8 @@ impl AccessLog {
             Some(path) => {
                 let file = std::fs::File::create(path)
                     .with_context(|| format!("cannot write {}", path.display()))?;
-                self.write(file, self.rate).with_context(|| format!("cannot write {}", path.display()))
+                self.write(file, self.rate)
+                    .with_context(|| format!("cannot write {}", path.display()))
             }
             None => Ok(self.write(std::io::stdout().lock(), self.rate)?),
         }
@@ -123,7 +124,9 @@ impl AccessLog {
             for stream in listener.incoming() {
                 let stream: TcpStream = stream.context("cannot accept a connection")?;
                 scope.spawn(move || {
-                    let peer = stream.peer_addr().map_or_else(|_| "a client".to_owned(), |p| p.to_string());
+                    let peer = stream
+                        .peer_addr()
+                        .map_or_else(|_| "a client".to_owned(), |p| p.to_string());
                     eprintln!("{peer} connected");
                     // A client that goes away is how a service is left.
                     match self.write(stream, Some(rate)) {

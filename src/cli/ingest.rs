@@ -82,7 +82,11 @@ impl Nginx {
             HumanBytes(report.bytes),
             self.topic,
             report.rejected,
-            if report.rejected > 0 { format!(" (see `{}.rejected`)", self.topic) } else { String::new() }
+            if report.rejected > 0 {
+                format!(" (see `{}.rejected`)", self.topic)
+            } else {
+                String::new()
+            }
         );
         Ok(())
     }

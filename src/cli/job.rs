@@ -215,6 +215,7 @@ fn positions(checkpoint: &CompletedCheckpoint) -> Vec<(String, String)> {
 }
 
 fn state_bytes(checkpoint: &CompletedCheckpoint) -> u64 {
-    let handles = checkpoint.operators.values().flat_map(|operator| operator.keyed.iter().flatten());
+    let handles =
+        checkpoint.operators.values().flat_map(|operator| operator.keyed.iter().flatten());
     handles.map(|handle| StateHandle::size_bytes(&handle.state)).sum()
 }

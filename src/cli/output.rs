@@ -37,7 +37,8 @@ pub(super) fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
 
 /// True if the reader of standard output went away: that is how `| head` ends a command.
 pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|e| {
-        e.kind() == std::io::ErrorKind::BrokenPipe
-    })
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }

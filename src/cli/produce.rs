@@ -33,8 +33,11 @@ impl Produce {
         if !store.topics().iter().any(|info| info.name == self.topic) {
             store.create_topic(&self.topic, TopicConfig::default())?;
         }
-        let config =
-            ProducerConfig { compression: self.compression, linger: None, ..ProducerConfig::default() };
+        let config = ProducerConfig {
+            compression: self.compression,
+            linger: None,
+            ..ProducerConfig::default()
+        };
         let mut producer = Producer::new(&store, config)?;
         let mut input = BufReader::with_capacity(1 << 20, std::io::stdin().lock());
         let (mut line, mut records) = (Vec::new(), 0u64);
@@ -57,7 +60,14 @@ impl Produce {
                     (Some(&text[..at]), &text[at + separator.len()..])
                 }
             };
-            producer.send(&self.topic, self.partition, Some(MachineClock.now()), key, Some(value), &[])?;
+            producer.send(
+                &self.topic,
+                self.partition,
+                Some(MachineClock.now()),
+                key,
+                Some(value),
+                &[],
+            )?;
             records += 1;
             // Whoever feeds us waits, or types: what is there goes out.
             if input.buffer().is_empty() {

@@ -134,7 +134,11 @@ fn list(store: &Store, internal: bool, output: OutputFormat) -> anyhow::Result<(
 fn describe(store: &Store, topic: &str, output: OutputFormat) -> anyhow::Result<()> {
     let info = store.topic(topic)?;
     let mut table = new_table(&[
-        "partition", "log start offset", "last stable offset", "high watermark", "log end offset",
+        "partition",
+        "log start offset",
+        "last stable offset",
+        "high watermark",
+        "log end offset",
     ]);
     let mut partitions = Vec::new();
     for partition in 0..info.config.partitions {

@@ -40,7 +40,8 @@ impl Canvas {
 pub(super) fn draw(graph: &JobGraph) -> String {
     let Layers { rows, links } = layers(graph);
     let mut rows = place(graph, &rows, &links);
-    let page = rows.iter().filter_map(|row| row.last().map(|last| last.x + last.width)).max().unwrap_or(0);
+    let page =
+        rows.iter().filter_map(|row| row.last().map(|last| last.x + last.width)).max().unwrap_or(0);
     for row in &mut rows {
         let width = row.last().map_or(0, |last| last.x + last.width);
         for item in row.iter_mut() {
@@ -80,11 +81,15 @@ fn place(graph: &JobGraph, rows: &[Vec<Place>], links: &[Vec<Link>]) -> Vec<Vec<
             };
             let text = lines.iter().map(|line| line.chars().count() + 4).max().unwrap_or(2);
             let arriving: Vec<&Link> = match index.checked_sub(1) {
-                Some(above) => links[above].iter().filter(|link| link.to == at && link.arrives).collect(),
+                Some(above) => {
+                    links[above].iter().filter(|link| link.to == at && link.arrives).collect()
+                }
                 None => Vec::new(),
             };
-            let widest =
-                arriving.iter().map(|link| edge_label(&graph.edges[link.edge]).chars().count() + 4).max();
+            let widest = arriving
+                .iter()
+                .map(|link| edge_label(&graph.edges[link.edge]).chars().count() + 4)
+                .max();
             // One label may hang over the box's edge; several must stand side by side.
             let labels = if arriving.len() > 1 { widest.unwrap_or(0) * arriving.len() } else { 0 };
             // Even, so that boxes below each other have the same middle.
@@ -230,8 +235,13 @@ mod tests {
     #[test]
     fn every_vertex_and_edge_of_a_diamond_with_a_bypass_is_drawn() {
         let kinds = [EdgeKind::Hash, EdgeKind::Rebalance, EdgeKind::Broadcast];
-        let edges =
-            [(1, 2, kinds[0]), (1, 3, kinds[1]), (2, 4, kinds[2]), (3, 4, kinds[0]), (1, 4, kinds[1])];
+        let edges = [
+            (1, 2, kinds[0]),
+            (1, 3, kinds[1]),
+            (2, 4, kinds[2]),
+            (3, 4, kinds[0]),
+            (1, 4, kinds[1]),
+        ];
         let drawn = draw(&graph(&edges));
         for id in 1..=4 {
             assert_eq!(drawn.matches(&format!("| op{id} ")).count(), 1, "{drawn}");
@@ -239,6 +249,10 @@ mod tests {
         assert_eq!(drawn.matches("HASH").count(), 2, "{drawn}");
         assert_eq!(drawn.matches("REBALANCE").count(), 2, "{drawn}");
         assert_eq!(drawn.matches("BROADCAST").count(), 1, "{drawn}");
-        assert_eq!(drawn.lines().map(|line| line.matches(" v").count()).sum::<usize>(), 5, "{drawn}");
+        assert_eq!(
+            drawn.lines().map(|line| line.matches(" v").count()).sum::<usize>(),
+            5,
+            "{drawn}"
+        );
     }
 }

@@ -41,7 +41,8 @@ pub(super) fn layers(graph: &JobGraph) -> Layers {
     // Every vertex stands after those that send to it, so one pass is enough.
     let mut row_of = vec![0usize; graph.vertices.len()];
     for (i, vertex) in graph.vertices.iter().enumerate() {
-        row_of[i] = graph.inputs(vertex.id).map(|edge| row_of[position[&edge.from]] + 1).max().unwrap_or(0);
+        row_of[i] =
+            graph.inputs(vertex.id).map(|edge| row_of[position[&edge.from]] + 1).max().unwrap_or(0);
     }
     let height = row_of.iter().max().map_or(0, |row| row + 1);
     let mut rows: Vec<Vec<Place>> = vec![Vec::new(); height];
@@ -66,7 +67,9 @@ pub(super) fn layers(graph: &JobGraph) -> Layers {
                 })
             };
             match place {
-                Place::Passing(edge) => source_of(*edge).map(|at| (at, *edge)).into_iter().collect(),
+                Place::Passing(edge) => {
+                    source_of(*edge).map(|at| (at, *edge)).into_iter().collect()
+                }
                 Place::Vertex(vertex) => graph
                     .edges
                     .iter()

@@ -71,8 +71,9 @@ impl CheckpointStorage for ObjectStorage {
             StateHandle::Object { path, bytes, checksum } => (path, *bytes, *checksum),
         };
         let failed = |reason: String| Error::io(format!("checkpoint object {path}"), reason);
-        let bytes = block_on(async { self.objects.get(&Path::from(path.as_str())).await?.bytes().await })
-            .map_err(|e| failed(format!("cannot be read: {e}")))?;
+        let bytes =
+            block_on(async { self.objects.get(&Path::from(path.as_str())).await?.bytes().await })
+                .map_err(|e| failed(format!("cannot be read: {e}")))?;
         if bytes.len() as u64 != expected || checksum(&bytes) != sum {
             return Err(failed(
                 "is damaged: its bytes are not those that were written; restore the folder from a backup, \

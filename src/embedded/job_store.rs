@@ -79,8 +79,7 @@ impl JobStore for MetadataJobStore {
                 reason: format!("run {newest} has begun, this is run {}", record.generation),
             });
         }
-        let bytes =
-            codec::encode(record).map_err(|e| failed(&record.job, record.checkpoint, e))?;
+        let bytes = codec::encode(record).map_err(|e| failed(&record.job, record.checkpoint, e))?;
         self.store
             .metadata()
             .put(CHECKPOINT, &record.job, &bytes)

@@ -30,7 +30,11 @@ pub fn example(name: &str) -> Command {
 /// Runs a command to its end, which must be a good one, and returns its standard output.
 pub fn output_of(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("the program can be started");
-    assert!(status.success(), "{command:?} ended with {status}:\n{}", String::from_utf8_lossy(&stderr));
+    assert!(
+        status.success(),
+        "{command:?} ended with {status}:\n{}",
+        String::from_utf8_lossy(&stderr)
+    );
     String::from_utf8(stdout).expect("output is UTF-8")
 }
 
