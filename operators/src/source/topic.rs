@@ -197,11 +197,14 @@ impl<D: BatchDecoder> TopicSource<D> {
         let patience = i64::try_from(self.input.idle_after.as_millis()).unwrap_or(i64::MAX);
         let mut next: Option<i64> = None;
         for split in &mut self.splits {
+            if split.has_begun() && split.speak() {
+                return Some(SourceEvent::Split(split.index(), SplitStatus::Active));
+            }
             let Some(since) = split.silent_since(now) else { continue };
             let left = patience.saturating_sub(now.saturating_sub(since));
             if left > 0 {
                 next = Some(next.map_or(left, |next| next.min(left)));
-            } else if split.fall_silent() {
+            } else if split.fall_silent(&self.task) {
                 return Some(SourceEvent::Split(split.index(), SplitStatus::Idle));
             }
         }

@@ -26,11 +26,17 @@ impl TaskWaker {
         }
     }
 
-    fn wake(&self) {
+    fn wake_task(&self) {
         let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_task();
     }
 }
 
@@ -43,7 +49,7 @@ struct Readable {
 impl Wake for Readable {
     fn wake(self: Arc<Self>) {
         self.yes.store(true, Ordering::Release);
-        self.task.wake();
+        self.task.wake_task();
     }
 }
 
@@ -181,9 +187,18 @@ impl Split {
         Some(*self.silent_since.get_or_insert(now))
     }
 
-    /// The split is idle from now on; false if it was before.
-    pub(super) fn fall_silent(&mut self) -> bool {
-        !std::mem::replace(&mut self.idle, true)
+    /// The split is idle from now on, unless something has come just now. Arranges to be woken when something does, be it
+    /// part of a transaction that is open.
+    pub(super) fn fall_silent(&mut self, task: &Arc<TaskWaker>) -> bool {
+        let waker = Waker::from(task.clone());
+        self.idle =
+            self.partition.wake_on_advance(self.position, Isolation::ReadUncommitted, &waker);
+        self.idle
+    }
+
+    /// Whether the split is idle, but a transaction has begun in it since.
+    pub(super) fn has_begun(&self) -> bool {
+        self.idle && self.partition.offsets().high_watermark > self.position
     }
 
     /// The split may have rows; true if it was idle before.

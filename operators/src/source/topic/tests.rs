@@ -129,10 +129,15 @@ fn an_open_transaction_is_no_silence() {
     let (_simulation, store) = store(1);
     let log = store.partition("t", 0).unwrap();
     let producer = store.init_transactional_producer("job", TransactionOwner::Job).unwrap();
-    append(&log, Compression::None, Some((producer, 0)), &[(5, "open".into())]);
     let clock = Arc::new(ManualClock::new(0));
     let mut source =
         open_as(&store, TopicInput::new("t"), None, |context| context.clock = clock.clone());
+    assert_eq!(source.all::<Line>(), [Said::Split(0, SplitStatus::Active)]);
+    clock.set(1000);
+    assert_eq!(source.all::<Line>(), [Said::Split(0, SplitStatus::Idle)]);
+    source.woken.take();
+    append(&log, Compression::None, Some((producer, 0)), &[(5, "open".into())]);
+    assert!(source.woken.take());
     assert_eq!(source.all::<Line>(), [Said::Split(0, SplitStatus::Active)]);
     clock.set(1_000_000);
     assert_eq!(source.all::<Line>(), [], "rows are to come");
