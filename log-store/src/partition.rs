@@ -139,12 +139,24 @@ pub(crate) struct Recovered {
     pub aborted: AbortedIndex,
     pub recovery_point: recovery_point::RecoveryPointFile,
     pub log_start: i64,
+    /// Bytes behind the recovery point.
+    pub checked: u64,
+    /// Producer states or aborted transactions had to be read from all batches.
+    pub rebuilt: bool,
 }
 
 impl Partition {
     pub(crate) fn assemble(place: Place<'_>, config: TopicConfig, recovered: Recovered) -> Self {
-        let Recovered { segments, active, mut states, aborted, recovery_point, log_start } =
-            recovered;
+        let Recovered {
+            segments,
+            active,
+            mut states,
+            aborted,
+            recovery_point,
+            log_start,
+            checked,
+            rebuilt: _,
+        } = recovered;
         let log_end = active.end().offset;
         let now = place.environment.clock.now_ms();
         states.on_high_watermark(log_end);
@@ -170,7 +182,7 @@ impl Partition {
             stopped: OnceLock::new(),
             closed: AtomicBool::new(false),
             fence: OnceLock::new(),
-            unpointed: AtomicU64::new(0),
+            unpointed: AtomicU64::new(checked),
             _lock: place.lock,
         };
         Partition { shared: Arc::new(shared) }

@@ -110,6 +110,13 @@ fn append() {
     }
 }
 
+/// Resident pages of files, in KiB.
+fn mapped_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).expect("Linux 4.5");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn read() {
@@ -129,6 +136,7 @@ fn read() {
         let partition = store.partition("t", 0).expect("the partition");
         let path = dir.path().join("topics/t-0/00000000000000000000.log");
         let bytes = std::fs::metadata(&path).expect("the segment").len() as usize;
+        let mut peak = 0;
         let rounds = (0..7)
             .map(|_| {
                 let ours = timed(|| {
@@ -144,6 +152,7 @@ fn read() {
                     }
                     assert_eq!(count, bytes);
                 });
+                peak = peak.max(mapped_kib());
                 let plain = timed(|| {
                     let file = std::fs::File::open(&path).expect("the segment");
                     // SAFETY: nobody writes to this file while it is mapped.
@@ -157,8 +166,6 @@ fn read() {
             })
             .collect();
         report(&format!("read, batches of {}", batch.len()), rounds, bytes);
-        let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-        let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-        println!("{peak}");
+        println!("mapped after reading {} MiB: {} MiB", bytes >> 20, peak >> 10);
     }
 }

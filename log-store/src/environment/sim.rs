@@ -363,7 +363,7 @@ impl SimDisk {
         for file in inodes.values_mut() {
             let unsure: BTreeSet<usize> = file.dirty.union(&file.given_up).copied().collect();
             for sector in unsure {
-                if self.draw() % 2 == 0 {
+                if self.draw().is_multiple_of(2) {
                     file.persist(sector);
                 }
             }

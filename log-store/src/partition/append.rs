@@ -12,8 +12,8 @@ use crate::transaction::{ProducerIdentity, TransactionOutcome};
 /// There is one leader a partition, ever: the store that holds the lock.
 pub(crate) const LEADER_EPOCH: i32 = 0;
 
-/// Topics that are not flushed on commit are flushed when this many batches are waiting for their
-/// index entry, so that the memory for those stays bounded.
+/// A partition is flushed when this many batches are waiting for their index entry, so that the memory
+/// for those stays bounded.
 const MAX_PENDING: usize = 1 << 16;
 
 /// Where an append ended up.
@@ -72,7 +72,7 @@ impl Partition {
         let shared = &self.shared;
         let incoming = shared.check_batches(bytes, verify)?;
         let produced: Vec<ProducedBatch> =
-            incoming.iter().filter_map(|batch| produced(&batch.header)).collect();
+            incoming.iter().filter_map(|batch| ProducedBatch::of(&batch.header)).collect();
         let mut writer = shared.writer_with_room(bytes.len() as u64)?;
         if let Some(fence) = shared.fence.get() {
             for batch in &produced {
@@ -90,7 +90,7 @@ impl Partition {
         }
         let appended = shared.write(&mut writer, bytes, incoming)?;
         let relaxed = shared.flush_mode() != FlushMode::Commit;
-        let overdue = relaxed && writer.active.pending() >= MAX_PENDING;
+        let overdue = writer.active.pending() >= MAX_PENDING;
         drop(writer);
         if relaxed {
             shared.wake();
@@ -126,17 +126,6 @@ impl Partition {
         shared.wake();
         Ok(Some(appended))
     }
-}
-
-/// What the producer states need to know of a batch; `None` if it is no idempotent producer's.
-pub(super) fn produced(header: &BatchHeader) -> Option<ProducedBatch> {
-    let transactional = header.attributes.is_transactional();
-    (header.has_producer() || transactional).then(|| ProducedBatch {
-        identity: ProducerIdentity { id: header.producer_id, epoch: header.producer_epoch },
-        base_sequence: header.base_sequence,
-        last_offset_delta: header.last_offset_delta,
-        transactional,
-    })
 }
 
 impl Shared {
@@ -202,7 +191,7 @@ impl Shared {
         let appended = self.write_batches(writer, bytes, incoming)?;
         let mut offset = appended.base_offset;
         for header in headers {
-            if let Some(batch) = produced(&header) {
+            if let Some(batch) = ProducedBatch::of(&header) {
                 writer.states.on_appended(&batch, offset, now);
             }
             offset += i64::from(header.last_offset_delta) + 1;

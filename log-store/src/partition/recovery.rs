@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::append::{LEADER_EPOCH, produced};
+use super::append::LEADER_EPOCH;
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile, SNAPSHOT_FILE};
 use super::retention::{TEMPORARY_SUFFIX, TXNINDEX_SUFFIX};
 use super::{Partition, Recovered};
@@ -19,7 +19,7 @@ use crate::batch::{Batch, BatchHeader, HEADER_LEN};
 use crate::environment::{Environment, File, Files, LockGuard};
 use crate::error::{Error, Result};
 use crate::index::{INDEX_ENTRY_LEN, IndexEntry, encode_header, entries_in, entry_position};
-use crate::producer_state::ProducerStates;
+use crate::producer_state::{ProducedBatch, ProducerStates};
 use crate::segment::{
     Fault, INDEX_SUFFIX, LOG_SUFFIX, NO_TIMESTAMP, Segment, SegmentEnd, SegmentError,
     base_offset_of, file_name,
@@ -53,7 +53,10 @@ pub(crate) fn open(place: Place<'_>, config: TopicConfig) -> Result<Partition> {
     let recovered = recovery
         .run(place.environment.clock.now_ms())
         .map_err(|e| e.into_error(place.topic, place.partition))?;
-    Ok(Partition::assemble(place, config, recovered))
+    let rebuilt = recovered.rebuilt;
+    let partition = Partition::assemble(place, config, recovered);
+    partition.point_after_recovery(rebuilt);
+    Ok(partition)
 }
 
 struct Recovery<'a> {
@@ -95,7 +98,8 @@ impl Recovery<'_> {
         let active = Arc::new(self.active(last, &point)?);
         segments.push(active.clone());
         let log_start = point.log_start.max(first);
-        let (states, aborted) = self.producers(&segments, &point, known.is_some(), now_ms)?;
+        let (states, aborted, rebuilt) =
+            self.producers(&segments, &point, known.is_some(), now_ms)?;
         let end = active.end();
         // Without a recovery point the next open would check everything again.
         if known.is_none() && states.is_empty() && aborted.is_empty() {
@@ -107,7 +111,19 @@ impl Recovery<'_> {
                 snapshot: None,
             })?;
         }
-        Ok(Recovered { segments, active, states, aborted, recovery_point, log_start })
+        let pointed = if point.segment == last { point.position } else { 0 };
+        // One more, so that the recovery point is written again though it may be where it was.
+        let checked = end.position.saturating_sub(pointed) + u64::from(rebuilt);
+        Ok(Recovered {
+            segments,
+            active,
+            states,
+            aborted,
+            recovery_point,
+            log_start,
+            checked,
+            rebuilt,
+        })
     }
 
     /// Base offsets of the segments, in order; removes leftovers of interrupted work.
@@ -265,7 +281,7 @@ impl Recovery<'_> {
         point: &RecoveryPoint,
         known: bool,
         now_ms: i64,
-    ) -> Outcome<(ProducerStates, AbortedIndex)> {
+    ) -> Outcome<(ProducerStates, AbortedIndex, bool)> {
         let mut found = None;
         if known {
             found = match point.snapshot {
@@ -279,6 +295,7 @@ impl Recovery<'_> {
                 );
             }
         }
+        let rebuilt = known && found.is_none();
         let start = segments.first().map_or(0, |segment| segment.base_offset());
         let (mut states, mut aborted, from) =
             found.unwrap_or_else(|| (ProducerStates::default(), AbortedIndex::default(), start));
@@ -290,7 +307,7 @@ impl Recovery<'_> {
                 replay(segment, entry, &mut states, &mut aborted, now_ms)
             })?;
         }
-        Ok((states, aborted))
+        Ok((states, aborted, rebuilt))
     }
 
     fn snapshot(
@@ -356,7 +373,7 @@ fn replay(
                 aborted.push(entry);
             }
         }
-    } else if let Some(batch) = produced(&header) {
+    } else if let Some(batch) = ProducedBatch::of(&header) {
         states.on_appended(&batch, header.base_offset, now_ms);
     }
     Ok(())

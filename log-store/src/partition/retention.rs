@@ -17,6 +17,10 @@ pub(crate) const TXNINDEX_SUFFIX: &str = ".txnindex";
 /// Suffix of files that are being written and do not count yet.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
+/// The recovery point is moved when an open had to check this many bytes: a process that is killed
+/// again and again need not check them again and again.
+const POINT_AFTER_CHECKING: u64 = 4 << 20;
+
 /// The recovery point is moved when this many bytes have come since: about a tenth of a second of
 /// checking at the next open.
 const POINT_EVERY_BYTES: u64 = 256 << 20;
@@ -44,6 +48,25 @@ impl Partition {
         leadership.flush_held(&mut writer)?;
         shared.raise_log_start(&leadership, &mut writer, up_to)?;
         Ok(shared.offsets().log_start)
+    }
+
+    /// Called once after recovery: `rebuilt` if derived files were missing or damaged, and have to be
+    /// made anew.
+    pub(super) fn point_after_recovery(&self, rebuilt: bool) {
+        let shared = &self.shared;
+        let write = || {
+            if rebuilt {
+                let segments = shared.segments();
+                for segment in &segments[..segments.len() - 1] {
+                    shared.write_aborted(segment, segment.end().offset)?;
+                }
+            }
+            shared.move_recovery_point()
+        };
+        let due = rebuilt || shared.unpointed.load(Ordering::Relaxed) >= POINT_AFTER_CHECKING;
+        if due && let Err(error) = write() {
+            tracing::warn!(%error, "cannot move the recovery point");
+        }
     }
 
     /// Seals the active segment, unless it is empty.
@@ -189,12 +212,18 @@ impl Shared {
         write_whole(files, &self.dir, &file_name(base, TXNINDEX_SUFFIX), &bytes)
     }
 
-    fn move_recovery_point(&self) -> Result<()> {
+    pub fn move_recovery_point(&self) -> Result<()> {
         let Some(leadership) = self.lead(None)? else { return Ok(()) };
         let mut writer = guard(&self.writer);
         leadership.flush_held(&mut writer)?;
+        let log_start = self.log_start.load(Ordering::Acquire);
+        let current = guard(&self.recovery_point).current();
+        let is_there = current.is_some_and(|point| point.log_start == log_start);
+        if is_there && self.unpointed.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
         self.sync_index(&writer.active)?;
-        let result = self.write_recovery_point(&writer, self.log_start.load(Ordering::Acquire));
+        let result = self.write_recovery_point(&writer, log_start);
         drop(writer);
         drop(leadership);
         self.wake();
