@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use riverrun_log_store::verify::{Finding, Selection, verify};
 use riverrun_log_store::{
     Appended, BatchBuilder, Compression, Error, ErrorKind, Store, StoreOptions, TopicConfig, stamp,
 };
@@ -252,6 +253,12 @@ impl History {
         Ok(())
     }
 
+    fn verify(&self) -> Result<Vec<Finding>, Violation> {
+        let (environment, all) = (self.sim.environment(), Selection::default());
+        let found = verify(&environment, "data".as_ref(), &all, &mut |_| {});
+        Ok(found.map_err(|error| error.to_string())?.findings)
+    }
+
     /// Flips a bit of a partition's files: no wrong byte is ever served, and nothing acknowledged is
     /// dropped in silence.
     pub fn damage(&mut self) -> Result<(), Violation> {
@@ -267,10 +274,22 @@ impl History {
         }
         let path = self.random.pick(&paths).clone();
         let length = self.sim.contents(&path).map_or(0, |bytes| bytes.len());
+        let before = self.verify()?;
+        // A creation that failed may have left a folder of a topic that does not exist.
+        let exists = |f: &&Finding| self.model.logs.contains_key(&(f.topic.clone(), f.partition));
+        if let Some(finding) = before.iter().filter(exists).find(|finding| finding.damage) {
+            return Err(format!("verification finds damage where there is none: {finding}"));
+        }
         let bit = self.random.below(length * 8) as u64;
         self.sim.flip_bit(&path, bit);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.tell(format!("flip bit {bit} of {folder}{name}"));
+        let named = self.verify()?.iter().any(|finding| {
+            (&finding.topic, finding.partition, &finding.file) == (&place.0, place.1, &name)
+        });
+        if !named && (name.ends_with(".log") || name.ends_with(".index")) {
+            return Err("verification does not name the damaged file".to_owned());
+        }
         // Aborted index, snapshot and recovery point can be made again from the batches.
         let derived = !(name.ends_with(".log") || name.ends_with(".index"));
         let readable = if derived { Readable::All } else { Readable::Some };
