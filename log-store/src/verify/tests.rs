@@ -34,7 +34,7 @@ fn open(sim: &Simulation) -> Result<Store> {
 }
 
 fn fill(seed: u64, transactions: bool) -> Filled {
-    fill_and(seed, transactions, seed % 3 > 0)
+    fill_and(seed, transactions, !seed.is_multiple_of(3))
 }
 
 /// Fills a store, and closes it or kills the process.
