@@ -91,22 +91,22 @@ pub mod verify;
 mod error;
 
 pub use aborted::AbortedTransaction;
-pub use coordinator::{OpenTransactions, TransactionOwner};
-pub use producer_state::{NO_PRODUCER_ID, Rejection};
-pub use transaction::{ProducerIdentity, TransactionOutcome};
 pub use batch::{
     Attributes, Batch, BatchBuilder, BatchHeader, CRC_START, HEADER_LEN, LENGTH_PREFIX, MAGIC,
     Records, control_batch, crc32c, stamp,
 };
 pub use compression::{Compression, DEFAULT_MAX_DECOMPRESSED, Decompressor};
 pub use consumer::{Consumer, ConsumerConfig, Fetched, OutOfRange, Position};
-pub use partitioner::{Partitioner, murmur2, partition_of_key};
-pub use producer::{Acks, Producer, ProducerConfig};
-pub use record::{Headers, Record, RecordIter};
+pub use coordinator::{OpenTransactions, TransactionOwner};
 pub use environment::Environment;
+pub use error::{Error, ErrorKind, Result};
 pub use index::IndexEntry;
 pub use metadata::{Entry, Metadata};
 pub use partition::{Appended, Fetch, Isolation, Offsets, Partition};
+pub use partitioner::{Partitioner, murmur2, partition_of_key};
+pub use producer::{Acks, Producer, ProducerConfig};
+pub use producer_state::{NO_PRODUCER_ID, Rejection};
+pub use record::{Headers, Record, RecordIter};
 pub use store::{MaintenanceReport, Store, StoreOptions, TopicInfo};
 pub use topic::{FlushMode, METADATA_TOPIC, TopicConfig, check_topic_name};
-pub use error::{Error, ErrorKind, Result};
+pub use transaction::{ProducerIdentity, TransactionOutcome};

@@ -40,6 +40,7 @@ mod read;
 mod recovery;
 mod recovery_point;
 mod retention;
+mod scan;
 
 pub use append::Appended;
 pub use read::{Fetch, Isolation};
