@@ -217,17 +217,17 @@ mod tests {
     #[test]
     fn a_line_of_two() {
         let expected = "\
-+---------------+
-| op1           |
-| parallelism 1 |
-+---------------+
-        |
-        | HASH
-        v
-+---------------+
-| op2           |
-| parallelism 2 |
-+---------------+
++----------------+
+| op1            |
+| parallelism 1  |
++----------------+
+         |
+         | HASH
+         v
++----------------+
+| op2            |
+| parallelism 2  |
++----------------+
 ";
         assert_eq!(draw(&graph(&[(1, 2, EdgeKind::Hash)])), expected);
     }
