@@ -166,3 +166,104 @@ fn a_topic_flushed_in_the_background_shows_appends_at_once() {
     sim.crash();
     assert_eq!(open(&sim).partition("t", 0).expect("there").offsets().log_end, 1);
 }
+
+/// Appenders, readers and retention at the same time, with a roll every few batches: nothing is lost,
+/// doubled or changed, and nobody waits forever.
+#[test]
+fn appends_reads_rolls_and_retention_at_the_same_time() {
+    const APPENDERS: i64 = 3;
+    const EACH: i64 = 400;
+    // In memory where there is such a place: this is about threads, not about the disk.
+    let memory = Path::new("/dev/shm");
+    let dir = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).expect("a folder"),
+        false => tempfile::tempdir().expect("a folder"),
+    };
+    let options =
+        StoreOptions { maintenance_interval: Duration::from_millis(1), ..StoreOptions::default() };
+    let store = Store::open(dir.path(), options).expect("new");
+    let config = TopicConfig {
+        segment_bytes: 3_000,
+        retention_bytes: Some(60_000),
+        ..TopicConfig::default()
+    };
+    store.create_topic("t", config).expect("new");
+    let partition = store.partition("t", 0).expect("there");
+    let done = AtomicBool::new(false);
+    let appended = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for reader in 0..2 {
+            let (partition, done) = (&partition, &done);
+            scope.spawn(move || {
+                let isolation = match reader {
+                    0 => Isolation::ReadUncommitted,
+                    _ => Isolation::ReadCommitted,
+                };
+                let mut offset = 0;
+                while offset < APPENDERS * EACH {
+                    let finished = done.load(Ordering::Acquire);
+                    let fetch = match partition.read(offset, 2_000, isolation) {
+                        Ok(fetch) => fetch,
+                        Err(Error::OffsetOutOfRange { log_start, .. }) if log_start > offset => {
+                            offset = log_start;
+                            continue;
+                        }
+                        Err(error) => panic!("{error}"),
+                    };
+                    for batch in &fetch.batches {
+                        assert_eq!(batch.base_offset(), offset, "no gap, nothing twice");
+                        batch.verify_crc().expect("whole");
+                        offset = batch.header().next_offset();
+                    }
+                    assert!(!finished || fetch.next_offset().is_some(), "all of it is there");
+                    std::thread::yield_now();
+                }
+            });
+        }
+        let appenders: Vec<_> = (0..APPENDERS)
+            .map(|appender| {
+                let (partition, appended) = (&partition, &appended);
+                scope.spawn(move || {
+                    for at in 0..EACH {
+                        let value = format!("{appender} {at} {}", "x".repeat(at as usize % 200));
+                        let put = partition.append_durable(&mut batch(&value)).expect("fits");
+                        assert!(partition.offsets().high_watermark > put.last_offset);
+                        guard(appended).insert(put.base_offset, value);
+                    }
+                })
+            })
+            .collect();
+        appenders.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        done.store(true, Ordering::Release);
+    });
+    let check = |partition: &Partition| {
+        let appended = guard(&appended);
+        assert_eq!(appended.len() as i64, APPENDERS * EACH, "no offset given out twice");
+        let mut offset = partition.offsets().log_start;
+        assert!(offset > 0, "retention has been at work");
+        while offset < APPENDERS * EACH {
+            let fetch = match partition.read(offset, 1 << 20, Isolation::ReadUncommitted) {
+                Ok(fetch) => fetch,
+                // Retention is still at work.
+                Err(Error::OffsetOutOfRange { log_start, .. }) if log_start > offset => {
+                    offset = log_start;
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            };
+            for batch in fetch.batches {
+                let records = batch.records(&mut crate::Decompressor::default()).expect("records");
+                for record in records.iter() {
+                    let record = record.expect("well formed");
+                    let expected = appended.get(&record.offset).map(String::as_bytes);
+                    assert_eq!(record.value, expected);
+                    offset = record.offset + 1;
+                }
+            }
+        }
+    };
+    check(&partition);
+    drop((partition, store));
+    let store = Store::open(dir.path(), StoreOptions::default()).expect("free again");
+    check(&store.partition("t", 0).expect("there"));
+}
