@@ -52,8 +52,8 @@ impl Partition {
         self.append_batches(batches, true)
     }
 
-    /// As [`Partition::append`], without computing Kafka's checksum again: for batches that this
-    /// process has just built. (One that is wrong all the same will never be served.)
+    /// As [`Partition::append`], without computing Kafka's checksum again: only for batches that this
+    /// process has just built, since recovery takes one that is wrong for damage.
     pub fn append_trusted(&self, batches: &mut [u8]) -> Result<Appended> {
         self.append_batches(batches, false)
     }
