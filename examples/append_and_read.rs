@@ -7,14 +7,22 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Parser;
 use riverrun::log_store::{
     Consumer, ConsumerConfig, Decompressor, Position, Producer, ProducerConfig, Store,
     StoreOptions, TopicConfig,
 };
 
+/// Write records to a topic and read them back.
+#[derive(clap::Parser)]
+struct Options {
+    /// Folder of the store; made if it is not there
+    #[arg(long, env = "RIVERRUN_DATA_DIR", default_value = "./riverrun-data", value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
 fn main() -> anyhow::Result<()> {
-    let dir = std::env::args_os().nth(1).map_or_else(|| "./riverrun-data".into(), PathBuf::from);
-    let store = Store::open(&dir, StoreOptions::default())?;
+    let store = Store::open(Options::parse().data_dir, StoreOptions::default())?;
     if !store.topics().iter().any(|info| info.name == "greetings") {
         store.create_topic("greetings", TopicConfig { partitions: 2, ..TopicConfig::default() })?;
     }

@@ -109,9 +109,10 @@ impl StopSignal {
 #[derive(Parser)]
 struct Program<A: clap::Args> {
     #[command(flatten)]
-    own: A,
-    #[command(flatten)]
     job: JobOptions,
+    // Last, so that the help begins with what the program says of itself.
+    #[command(flatten)]
+    own: A,
 }
 
 /// Runs a job program: what [`main!`](crate::main) calls.

@@ -97,6 +97,11 @@ impl JobReport {
         self.sum(OperatorKind::Sink, |operator| operator.records_in)
     }
 
+    /// Rows that an operator counted as left out, in the last attempt.
+    fn left_out(&self, of: impl Fn(&OperatorStatus) -> u64) -> u64 {
+        self.status.operators.iter().map(of).sum()
+    }
+
     fn sum(&self, kind: OperatorKind, of: impl Fn(&OperatorStatus) -> u64) -> u64 {
         self.status.operators.iter().filter(|operator| operator.kind == kind).map(of).sum()
     }
@@ -115,6 +120,14 @@ impl fmt::Display for JobReport {
             self.records_written(),
             status.completed_checkpoints,
         )?;
+        let late = self.left_out(|operator| operator.late_records);
+        if late > 0 {
+            write!(f, ", {late} rows late")?;
+        }
+        let rejected = self.left_out(|operator| operator.rejected_records);
+        if rejected > 0 {
+            write!(f, ", {rejected} rows rejected")?;
+        }
         match status.restarts {
             0 => Ok(()),
             1 => f.write_str(", 1 restart"),

@@ -164,7 +164,8 @@ impl Consume {
                 record.value.map_or("-".into(), String::from_utf8_lossy),
             )?,
             RecordFormat::Json => {
-                serde_json::to_writer(&mut *out, &self.to_json(partition, record))?;
+                // Through a buffer, so that an error of writing stays one.
+                out.write_all(&serde_json::to_vec(&self.to_json(partition, record))?)?;
                 out.write_all(b"\n")?;
             }
         }

@@ -55,6 +55,14 @@ impl Entries {
         Self { dropped: Vec::new(), groups: vec![Vec::new(); usize::from(key_groups)] }
     }
 
+    /// Makes room for so many more puts in each group, if keys and values have about `payload` bytes together.
+    pub fn reserve(&mut self, counts: &[usize], payload: usize) {
+        const FRAME: usize = 1 + 1 + 8 + 4 + 4;
+        for (group, count) in self.groups.iter_mut().zip(counts) {
+            group.reserve(count * (FRAME + payload));
+        }
+    }
+
     /// Namespace `namespace` of table `table` went as a whole, before any other change of this snapshot
     /// that concerns it.
     pub fn drop_namespace(&mut self, table: u8, namespace: i64) {

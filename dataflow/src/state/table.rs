@@ -284,13 +284,20 @@ impl<K: Record + Hash, V: Record> TableSnapshot<K, V> {
             codec::encode_into(&key, &mut key_bytes).map_err(bad)?;
             entries.push(group(&key), table, namespace, &Change::Remove { key: &key_bytes });
         }
-        for (namespace, key, value) in self.puts {
+        // Groups that grow by doubling would take twice the memory that the state needs: entries are counted first.
+        let groups: Vec<_> = self.puts.iter().map(|(_, key, _)| group(key)).collect();
+        let mut counts = vec![0; usize::from(key_groups)];
+        groups.iter().for_each(|group| counts[usize::from(*group)] += 1);
+        for (at, (namespace, key, value)) in self.puts.into_iter().enumerate() {
             key_bytes.clear();
             value_bytes.clear();
             codec::encode_into(&key, &mut key_bytes).map_err(bad)?;
             codec::encode_into(&value, &mut value_bytes).map_err(bad)?;
+            if at == 0 {
+                entries.reserve(&counts, key_bytes.len() + value_bytes.len());
+            }
             let change = Change::Put { key: &key_bytes, value: &value_bytes };
-            entries.push(group(&key), table, namespace, &change);
+            entries.push(groups[at], table, namespace, &change);
         }
         Ok(())
     }

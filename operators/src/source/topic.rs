@@ -220,8 +220,15 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
         let positions = restored.map(|state| state.positions).unwrap_or_default();
         let topic = &self.input.topic;
         let what = || format!("reading topic `{topic}`");
-        let partitions =
-            self.store.topic(topic).map_err(|error| Error::io(what(), error))?.config.partitions;
+        let partitions = match self.store.topic(topic) {
+            Ok(info) => info.config.partitions,
+            // Trying again does not make a topic.
+            Err(error @ riverrun_log_store::Error::UnknownTopic { .. }) => {
+                let reason = format!("it reads a topic that is not there: {error}");
+                return Err(Error::InvalidJob { job: context.job.clone(), reason });
+            }
+            Err(error) => return Err(Error::io(what(), error)),
+        };
         let ours = |p: &u32| p % context.parallelism == context.subtask.index;
         for partition in (0..partitions).filter(ours) {
             let log =
