@@ -90,6 +90,7 @@ impl Simulation {
             life: 0,
             random: split_mix(seed),
             rates: FaultRates::default(),
+            fail_after: None,
             capacity: None,
             trace: 0,
         };
@@ -133,6 +134,13 @@ impl Simulation {
     /// Sets how often operations fail from now on.
     pub fn set_fault_rates(&self, rates: FaultRates) {
         self.world.disk().rates = rates;
+    }
+
+    /// Lets so many more operations succeed, and then none, reads included. With a [`Simulation::crash`]
+    /// after that, the machine has lost power in the middle of whatever was being done. `None`: they
+    /// succeed again.
+    pub fn set_fail_after(&self, operations: Option<u64>) {
+        self.world.disk().fail_after = operations;
     }
 
     /// Sets how many bytes all files together may hold; `None` for no limit. Writes beyond it fail as
@@ -214,6 +222,8 @@ struct SimDisk {
     life: u64,
     random: u64,
     rates: FaultRates,
+    /// Operations that still succeed, before all fail.
+    fail_after: Option<u64>,
     capacity: Option<u64>,
     trace: u64,
 }
@@ -253,7 +263,15 @@ impl SimDisk {
     }
 
     fn fails(&mut self, per_million: u32) -> bool {
-        let fails = per_million > 0 && self.draw() % 1_000_000 < u64::from(per_million);
+        let over = match &mut self.fail_after {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
+        let fails = over || per_million > 0 && self.draw() % 1_000_000 < u64::from(per_million);
         if fails {
             self.note("fault", "", &[]);
         }

@@ -264,6 +264,18 @@ impl History {
             self.tell("room for everything");
             self.sim.set_capacity(None);
         }
+        if self.mood != Mood::Calm && self.random.percent(4) {
+            // Power fails in the middle of one of the next steps.
+            let operations = self.random.below(25) as u64;
+            self.faults = true;
+            self.tell(format!("power for {operations} more operations"));
+            self.sim.set_fail_after(Some(operations));
+            for _ in 0..3 {
+                self.mutate()?;
+                self.observe()?;
+            }
+            return self.reopen(End::Crash);
+        }
         let stopped = self.metadata_stopped || self.model.logs.values().any(|log| log.stopped);
         let often = match self.mood {
             Mood::Calm => 1,

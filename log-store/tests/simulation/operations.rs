@@ -24,6 +24,19 @@ const COMPRESSIONS: [Compression; 5] = [
 const PASSING: &str = "passing";
 
 impl History {
+    /// A step that writes, and reads nothing back: the disk may be dead.
+    pub fn mutate(&mut self) -> Result<(), Violation> {
+        match self.random.below(100) {
+            0..10 => self.append_plain(),
+            10..20 => self.flush(),
+            20..45 => self.send(),
+            45..80 => self.end_transaction(),
+            80..88 => self.start_anew(),
+            88..94 => self.write_metadata(),
+            _ => self.change_topics(),
+        }
+    }
+
     pub fn step(&mut self) -> Result<(), Violation> {
         match self.random.below(100) {
             0..15 => self.append_plain(),
@@ -203,13 +216,28 @@ impl History {
     fn maintain(&mut self) -> Result<(), Violation> {
         self.check_trimmed()?;
         self.sim.advance(Duration::from_millis(self.random.below(2_000) as u64));
+        let kept = self.undecided("trimmed");
         let report = self.store().maintain();
+        let log_start = self.partition(&("trimmed".to_owned(), 0))?.offsets().log_start;
+        if kept.is_some_and(|first| first < log_start) {
+            return Err(format!("retention took {kept:?}, which an open transaction may commit"));
+        }
         if let Some(report) = self.accept("maintain", report)?
             && !(report.failures.is_empty() || self.faults || self.full)
         {
             return Err(format!("maintenance failed: {:?}", report.failures));
         }
         Ok(())
+    }
+
+    /// First offset, if it is still there, of the open transactions in partition 0 of a topic.
+    fn undecided(&self, topic: &str) -> Option<i64> {
+        let log = &self.model.logs[&(topic.to_owned(), 0)];
+        let firsts = self.model.producers.iter().filter_map(|producer| {
+            let parts = self.model.parts(producer.open?);
+            parts.into_iter().find(|((name, _), _)| name == topic).map(|(_, first)| first)
+        });
+        firsts.filter(|first| *first >= log.log_start).min()
     }
 
     /// Reads what may be gone afterwards.

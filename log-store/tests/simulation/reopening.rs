@@ -17,6 +17,7 @@ impl History {
             self.accept("close", closed)?;
         }
         self.store = None;
+        self.sim.set_fail_after(None);
         let mut lossless = end != End::Crash;
         match end {
             End::Crash => self.sim.crash(),
