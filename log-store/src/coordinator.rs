@@ -144,7 +144,8 @@ impl Store {
 
         let ending = registry.begin_end(known.identity)?;
         let (old_id, epoch) = (known.identity.id, known.identity.epoch + 1);
-        let left_open = self.open_parts(old_id);
+        let mut left_open = self.open_parts(old_id);
+        left_open.retain(|part| !ending.has_decided(part));
         let exhausted = epoch > LAST_EPOCH;
         if exhausted && owner == TransactionOwner::Job && !left_open.is_empty() {
             return Err(Error::InvalidTransactionState {
@@ -271,13 +272,17 @@ impl Store {
             }
             let known = coordinator.registry.registration(&open.transactional_id)?;
             if let Some(known) = known.filter(|known| known.owner == TransactionOwner::Process) {
+                let ending = coordinator.registry.begin_end(known.identity)?;
                 let parts = open.partitions.into_iter();
                 let decided = DecidedTransaction {
                     identity: open.identity,
                     outcome: TransactionOutcome::Abort,
-                    parts: parts.map(|part| part_of(open.identity.epoch, part)).collect(),
+                    parts: parts
+                        .map(|part| part_of(open.identity.epoch, part))
+                        .filter(|part| !ending.has_decided(part))
+                        .collect(),
                 };
-                coordinator.registry.begin_end(known.identity)?.decided(Some(decided));
+                ending.decided(Some(decided));
             }
         }
         self.resolve_transactions();
@@ -324,9 +329,12 @@ impl Store {
             let open = log.with_states(|s| s.transactions().open(producer.id).copied());
             // An open transaction of an earlier epoch is the job's to decide on, not this producer's.
             if let Some(open) = open.filter(|open| open.identity.epoch == producer.epoch) {
-                let (topic, partition) = (topic.to_string(), *partition);
-                parts.push(part_of(producer.epoch, (topic, partition, open.first_offset)));
-                logs.push(log);
+                let place = (topic.to_string(), *partition, open.first_offset);
+                let part = part_of(producer.epoch, place);
+                if !ending.has_decided(&part) {
+                    parts.push(part);
+                    logs.push(log);
+                }
             }
         }
         // An abort by this process needs no record: it is what happens anyway. What is recorded must be

@@ -276,6 +276,13 @@ pub struct Ending<'a> {
 }
 
 impl Ending<'_> {
+    /// Whether it was decided before how this part ends; only its marker is missing. It is open still, but
+    /// nobody may decide again: were the marker of the first decision to fail once more, and that of the
+    /// second to succeed, a committed transaction would be aborted.
+    pub fn has_decided(&self, part: &TransactionPart) -> bool {
+        self.unresolved.iter().any(|decided| decided.parts.contains(part))
+    }
+
     /// The decision is durable: the enlisted partitions are those of the next transaction from now on,
     /// and those of `decided` admit nothing until their marker is durable.
     pub fn decided(self, decided: Option<DecidedTransaction>) {

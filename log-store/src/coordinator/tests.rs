@@ -261,6 +261,46 @@ fn a_full_disk_anywhere_in_a_commit_leaves_all_or_nothing() {
     assert!(refused > 0 && late > 0, "{refused} refused, {late} with late markers");
 }
 
+/// A commit whose markers did not fit stays a commit when the store is opened on a disk that is still
+/// full: its transaction is open, but nobody has left it behind.
+#[test]
+fn a_committed_transaction_without_its_marker_is_not_aborted_at_the_next_open() {
+    let mut late = 0;
+    for room in 0..600 {
+        let sim = Simulation::new(room);
+        let store = store_with_topic(&sim);
+        let producer =
+            store.init_transactional_producer("p", TransactionOwner::Process).expect("initialises");
+        write(&store, 0, producer, 0, "a");
+        write(&store, 1, producer, 0, "b");
+        sim.set_capacity(Some(sim.used() + room));
+        if store.commit_transaction(producer).is_err() || committed(&store).len() == 2 {
+            continue;
+        }
+        late += 1;
+        drop(store);
+        // As much room as opening needs, and no more.
+        let used = sim.used();
+        let store = (0..600).find_map(|more| {
+            sim.kill_process();
+            sim.set_capacity(Some(used + more));
+            Store::open_in(sim.environment(), "data", StoreOptions::default())
+                .ok()
+                .filter(|store| (0..2).all(|partition| store.partition("t", partition).is_ok()))
+        });
+        let store = store.expect("opens with some room");
+        let unresolved = store.coordinator().registry.all_unresolved();
+        assert!(!unresolved.is_empty(), "room {room}: there was room for markers");
+        for (_, decided) in unresolved {
+            assert_eq!(decided.outcome, TransactionOutcome::Commit, "room {room}");
+        }
+        sim.set_capacity(None);
+        store.maintain().expect("maintains");
+        assert_eq!(committed(&store), ["a", "b"], "room {room}");
+    }
+    assert!(late > 0);
+}
+
 #[test]
 fn a_topic_of_the_same_name_gets_no_marker_of_the_old_one() {
     let sim = Simulation::new(8);
