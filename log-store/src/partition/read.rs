@@ -97,10 +97,9 @@ impl Partition {
             let aborted = shared.aborted.read().unwrap_or_else(PoisonError::into_inner);
             fetch.aborted = aborted.aborted_in(first.base_offset(), last.header().next_offset());
         }
-        // Retention may have removed the segments while this looked for them.
-        if fetch.batches.is_empty() {
-            shared.check_range(offset)?;
-        }
+        // Retention may have removed the segments while this looked for them, or what the aborted index
+        // knew of batches that were found: without that, aborted records would pass for committed ones.
+        shared.check_range(offset)?;
         Ok(fetch)
     }
 
