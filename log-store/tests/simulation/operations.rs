@@ -164,7 +164,8 @@ impl History {
         let log = self.model.logs.get_mut(place).expect("is known");
         let end = log.end().max(log.log_start);
         if flushed.is_some() {
-            if log.stopped && log.durable < end {
+            // (Of a relaxed topic nobody sees how far it was durable when it stopped.)
+            if log.stopped && !log.relaxed && log.durable < end {
                 return Err(format!("{place:?} acknowledged a flush after it had stopped"));
             }
             log.durable = end;
