@@ -152,6 +152,8 @@ fn run<A: clap::Args>(
     let stop = StopSignal::default();
     crate::cli::stop_on_signals(&stop)?;
     let report = cluster.run(&env, &stop)?;
+    // Flushed and told so, the log need not be checked when it is opened next.
+    cluster.store().close()?;
     if let Some(report) = report {
         crate::cli::print_report(&report);
     }

@@ -18,7 +18,9 @@ use nginx_ip_counts::{IpCount, Options};
 /// Ingests a file and returns how many lines there were.
 pub fn ingest_file(file: &Path, data_dir: &Path) -> anyhow::Result<u64> {
     let store = Store::open(data_dir, StoreOptions::default())?;
-    Ok(ingest(&store, &IngestOptions::new(file, "nginx"), &StopSignal::default())?.lines)
+    let report = ingest(&store, &IngestOptions::new(file, "nginx"), &StopSignal::default())?;
+    store.close()?;
+    Ok(report.lines)
 }
 
 /// Runs the job over the whole topic, under a name of its own, and returns a checksum over what it put out.
@@ -46,6 +48,7 @@ pub fn count_topic(data_dir: &Path, parallelism: u32, columns: bool) -> anyhow::
     };
     nginx_ip_counts::nginx_ip_counts(&env, options)?;
     cluster.run(&env, &StopSignal::default())?;
+    cluster.store().close()?;
     Ok(0)
 }
 

@@ -76,6 +76,7 @@ impl Nginx {
             ));
         })?;
         bar.finish_and_clear();
+        store.close()?;
         eprintln!(
             "{} lines ({}) into `{}`, {} rejected{}",
             report.lines,

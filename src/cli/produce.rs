@@ -75,6 +75,7 @@ impl Produce {
             }
         }
         producer.flush()?;
+        store.close()?;
         eprintln!("{records} record(s) written to `{}`", self.topic);
         Ok(())
     }

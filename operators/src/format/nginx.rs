@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use compact_str::CompactString;
 use riverrun_dataflow::{Columns, Record, Result, Rows};
 
 use super::{BatchRecords, ColumnDecoder, Rejects, RowDecoder};
@@ -34,8 +35,14 @@ impl NginxRow for AccessHit {
     #[inline]
     fn parse(parser: &mut LineParser, line: &[u8]) -> Result<Self, NginxError> {
         let (host, time_ms) = parser.parse_host_and_time(line)?;
-        // The parser lets only printable ASCII through as a host.
-        Ok(AccessHit { ip: compact_str::CompactString::from_utf8_lossy(host), time_ms })
+        // The parser lets only printable ASCII through as a host; to look once more costs a tenth of a check of UTF-8.
+        let ip = if host.is_ascii() {
+            // SAFETY: ASCII is UTF-8.
+            unsafe { CompactString::from_utf8_unchecked(host) }
+        } else {
+            CompactString::from_utf8_lossy(host)
+        };
+        Ok(AccessHit { ip, time_ms })
     }
     #[inline]
     fn time_ms(&self) -> i64 {
