@@ -38,7 +38,8 @@ impl ObjectStorage {
     /// Makes a new file and the folders that lead to it durable.
     fn sync(&self, path: &str) -> std::io::Result<()> {
         let Some(root) = &self.local else { return Ok(()) };
-        let file = root.join(path);
+        // The name as it is on disk: in the store's own form, which writes some characters as `%C3`.
+        let file = root.join(Path::from(path).as_ref());
         std::fs::File::open(&file)?.sync_all()?;
         for folder in file.ancestors().skip(1) {
             std::fs::File::open(folder)?.sync_all()?;
@@ -100,8 +101,15 @@ impl CheckpointStorage for ObjectStorage {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let listing = self.objects.list(Some(&Path::from(prefix)));
-        block_on(listing.map_ok(|object| object.location.to_string()).try_collect())
+        let folder = Path::from(prefix);
+        let listing = self.objects.list(Some(&folder));
+        // Below the prefix as it was given, not in the store's form of it: so that the paths are those written.
+        let path = |object: object_store::ObjectMeta| {
+            let rest = object.location.prefix_match(&folder).into_iter().flatten();
+            let rest: Vec<String> = rest.map(|part| part.as_ref().to_owned()).collect();
+            format!("{}/{}", prefix.trim_end_matches('/'), rest.join("/"))
+        };
+        block_on(listing.map_ok(path).try_collect())
             .map_err(|e| Error::io(format!("checkpoint objects below {prefix}"), e))
     }
 }
@@ -125,5 +133,19 @@ mod tests {
         storage.delete(&["job/1/2/op-0".to_owned(), "job/none".to_owned()]).unwrap();
         assert!(storage.list("job").unwrap().is_empty());
         assert!(storage.read(&handle).is_err());
+    }
+
+    #[test]
+    fn jobs_may_have_any_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = ObjectStorage::local(dir.path()).unwrap();
+        for job in ["50% größer", "a*b", "a//b", "..", "/x"] {
+            let path = format!("{job}/1/2/op-0");
+            let handle = storage.write(&path, job.as_bytes().to_vec()).unwrap();
+            assert_eq!(storage.read(&handle).unwrap(), job.as_bytes());
+            assert_eq!(storage.list(&format!("{job}/")).unwrap(), [path.as_str()]);
+            storage.delete(&[path]).unwrap();
+            assert!(storage.list(&format!("{job}/")).unwrap().is_empty(), "{job}");
+        }
     }
 }
