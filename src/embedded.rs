@@ -105,6 +105,7 @@ impl EmbeddedCluster {
             for task in beside {
                 let failure = &failure;
                 scope.spawn(move || {
+                    let _stops_the_job = RaiseOnPanic(stop);
                     if let Err(error) = task(&self.store, stop) {
                         failure.lock().unwrap_or_else(|p| p.into_inner()).get_or_insert(error);
                         stop.raise();
@@ -119,5 +120,16 @@ impl EmbeddedCluster {
             return Err(error);
         }
         report.map(Some).with_context(|| format!("job `{}` failed", env.name()))
+    }
+}
+
+/// Raises the signal if the thread that holds this panics: a job must not run on without the task beside it.
+struct RaiseOnPanic<'a>(&'a StopSignal);
+
+impl Drop for RaiseOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.raise();
+        }
     }
 }
