@@ -45,7 +45,8 @@ pub trait Sinks<T: Record> {
     /// Writes files into a folder, each record's value a line, exactly once.
     ///
     /// A subtask begins a new file after each checkpoint for which it had rows. Files that are being written, or wait for
-    /// their checkpoint, begin with a dot; committed ones are called `part-<run>-<subtask>-<number>` and never change.
+    /// their checkpoint, begin with a dot; committed ones are called `part-<sink>-<run>-<subtask>-<number>` and never change.
+    /// Several sinks may share a folder.
     fn to_files<E: RowEncoder<T>>(&self, folder: impl Into<PathBuf>, encoder: E) -> DataStream<()>;
 
     /// Writes files into a folder, each row's text a line. As [`Sinks::to_files`].
@@ -112,13 +113,15 @@ impl<T: Record> Sinks<T> for DataStream<T> {
         let folder = folder.into();
         let description = format!("{}, {}", folder.display(), encoder.describe());
         let committed_in = folder.clone();
+        let sink = sink_key(self.environment(), "file sink", &folder.display().to_string());
+        let committed_as = sink.clone();
         self.add_committing_sink(
             spec("file sink", description),
             move |_| {
                 let encoder = EncodedRows::<T, E>::new(encoder.clone());
-                Ok(Box::new(file::FileSink::new(folder.clone(), encoder)))
+                Ok(Box::new(file::FileSink::new(folder.clone(), &sink, encoder)))
             },
-            move |_| Ok(Box::new(file::FileCommitter::new(committed_in.clone()))),
+            move |_| Ok(Box::new(file::FileCommitter::new(committed_in.clone(), &committed_as))),
         )
     }
 

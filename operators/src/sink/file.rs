@@ -3,8 +3,10 @@
 //! ```text
 //! .<name>.inprogress   being written, or written and flushed and waiting for its checkpoint
 //! <name>               committed; renamed from the above
-//! name := part-<generation>-<subtask>-<number>
+//! name := part-<sink>-<generation>-<subtask>-<number>
 //! ```
+//!
+//! Several sinks, of one job or of several, may write into one folder: `<sink>` is a hash of what tells them apart.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -12,22 +14,26 @@ use std::path::{Path, PathBuf};
 
 use riverrun_dataflow::{
     Barrier, Batch, Committer, Error, Operator, OperatorContext, OperatorState, Output, Result,
-    Snapshot, Timestamp, codec,
+    Snapshot, Timestamp, codec, key_hash,
 };
 
 use crate::format::{BatchEncoder, RecordOut};
 
-const PREFIX: &str = "part-";
 const SUFFIX: &str = ".inprogress";
 
 fn hidden(name: &str) -> String {
     format!(".{name}{SUFFIX}")
 }
 
+/// What the names of a sink's files begin with.
+fn prefix_of(sink: &str) -> String {
+    format!("part-{:08x}-", key_hash(sink) >> 32)
+}
+
 /// The name that a file will have once it is committed, if it is one that waits for that.
-fn committed_name(file: &str) -> Option<&str> {
+fn committed_name<'a>(file: &'a str, prefix: &str) -> Option<&'a str> {
     let name = file.strip_prefix('.')?.strip_suffix(SUFFIX)?;
-    name.starts_with(PREFIX).then_some(name)
+    name.starts_with(prefix).then_some(name)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -43,7 +49,9 @@ pub(super) struct FileSink<E> {
     folder: PathBuf,
     encoder: E,
     operator: String,
-    /// `part-<generation>-<subtask>-`.
+    /// `part-<sink>-`.
+    prefix: String,
+    /// `part-<sink>-<generation>-<subtask>-`.
     stem: String,
     next_number: u64,
     current: Option<CurrentFile>,
@@ -57,11 +65,13 @@ struct CurrentFile {
 }
 
 impl<E> FileSink<E> {
-    pub(super) fn new(folder: PathBuf, encoder: E) -> Self {
+    /// `sink` tells the sink from all others that may write into the folder.
+    pub(super) fn new(folder: PathBuf, sink: &str, encoder: E) -> Self {
         Self {
             folder,
             encoder,
             operator: String::new(),
+            prefix: prefix_of(sink),
             stem: String::new(),
             next_number: 0,
             current: None,
@@ -84,14 +94,14 @@ impl RecordOut for LineWriter<'_> {
 impl<E: BatchEncoder> Operator for FileSink<E> {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.operator.clone_from(&context.operator);
-        self.stem = format!("{PREFIX}{}-{}-", context.generation, context.subtask.index);
+        self.stem = format!("{}{}-{}-", self.prefix, context.generation, context.subtask.index);
         let scan = || -> io::Result<u64> {
             fs::create_dir_all(&self.folder)?;
             let mut next = 0;
             // Numbers go on behind those of an earlier try of the same run.
             for entry in fs::read_dir(&self.folder)? {
                 let file = entry?.file_name().to_string_lossy().into_owned();
-                let name = committed_name(&file).unwrap_or(&file);
+                let name = committed_name(&file, &self.prefix).unwrap_or(&file);
                 let number = name.strip_prefix(&self.stem).and_then(|n| n.parse::<u64>().ok());
                 next = next.max(number.map_or(0, |number| number + 1));
             }
@@ -159,11 +169,13 @@ impl<E: BatchEncoder> Operator for FileSink<E> {
 /// Gives prepared files their final names.
 pub(super) struct FileCommitter {
     folder: PathBuf,
+    prefix: String,
 }
 
 impl FileCommitter {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// `sink` as the sink itself was given it.
+    pub(super) fn new(folder: PathBuf, sink: &str) -> Self {
+        Self { folder, prefix: prefix_of(sink) }
     }
 
     fn rename(&self, prepared: &[Vec<u8>]) -> io::Result<()> {
@@ -190,7 +202,7 @@ impl FileCommitter {
         }
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if committed_name(&entry.file_name().to_string_lossy()).is_some() {
+            if committed_name(&entry.file_name().to_string_lossy(), &self.prefix).is_some() {
                 fs::remove_file(entry.path())?;
             }
         }

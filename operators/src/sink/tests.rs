@@ -58,7 +58,12 @@ fn printed_rows_tell_their_subtask_if_there_are_several() {
 type TestSink = FileSink<EncodedRows<u32, ToLines>>;
 
 fn sink(folder: &Path) -> Harness<TestSink> {
-    Harness::open(FileSink::new(folder.to_owned(), EncodedRows::new(ToLines::default()))).unwrap()
+    named_sink(folder, "job/out/0")
+}
+
+fn named_sink(folder: &Path, name: &str) -> Harness<TestSink> {
+    let encoder = EncodedRows::new(ToLines::default());
+    Harness::open(FileSink::new(folder.to_owned(), name, encoder)).unwrap()
 }
 
 fn write(sink: &mut Harness<TestSink>, rows: std::ops::Range<u32>) {
@@ -87,7 +92,7 @@ fn visible(folder: &Path) -> BTreeMap<String, String> {
 fn files_appear_with_their_checkpoint_and_only_then() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("out");
-    let mut committer = FileCommitter::new(folder.clone());
+    let mut committer = FileCommitter::new(folder.clone(), "job/out/0");
     committer.recover(1, &[]).unwrap();
     let mut first = sink(&folder);
     write(&mut first, 0..2);
@@ -111,7 +116,7 @@ fn files_appear_with_their_checkpoint_and_only_then() {
     assert_eq!(four.len(), 2);
     write(&mut first, 5..6);
     drop(first);
-    FileCommitter::new(folder.clone()).recover(1, &three).unwrap();
+    FileCommitter::new(folder.clone(), "job/out/0").recover(1, &three).unwrap();
     assert_eq!(visible(&folder).into_values().collect::<String>(), "0\n1\n2\n3\n");
     let files = std::fs::read_dir(&folder).unwrap().count();
     assert_eq!(files, visible(&folder).len(), "leftovers are gone");
@@ -125,6 +130,21 @@ fn files_appear_with_their_checkpoint_and_only_then() {
     write(&mut again, 9..10);
     again.operator.close().unwrap();
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), visible(&folder).len());
+}
+
+#[test]
+fn sinks_that_share_a_folder_leave_each_others_files_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let (mut one, mut other) = (named_sink(folder, "job/out/0"), named_sink(folder, "job/out/1"));
+    write(&mut one, 0..1);
+    write(&mut other, 7..8);
+    let (first, second) = (prepare(&mut one), prepare(&mut other));
+    FileCommitter::new(folder.to_owned(), "job/out/0").recover(2, &first).unwrap();
+    FileCommitter::new(folder.to_owned(), "job/out/1").recover(2, &second).unwrap();
+    let mut lines: Vec<String> = visible(folder).into_values().collect();
+    lines.sort();
+    assert_eq!(lines, ["0\n", "7\n"]);
 }
 
 #[test]
