@@ -247,10 +247,15 @@ impl Consumer {
     }
 
     /// A partition that was closed, because its topic was deleted or the store closed, lets nobody wait:
-    /// either that is the error to report, or there is a new topic of that name.
+    /// either that is the error to report, or there is a new topic of that name. Nor does one that has stopped,
+    /// once everything that can be seen of it was read.
     fn reopen(&mut self) -> Result<()> {
+        let isolation = self.config.isolation;
         for assigned in &mut self.assigned {
             assigned.partition = self.store.partition(&assigned.topic, assigned.index)?;
+            if visible_end(&assigned.partition, isolation) <= assigned.position {
+                assigned.partition.check_running()?;
+            }
         }
         Ok(())
     }

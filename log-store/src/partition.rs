@@ -219,14 +219,20 @@ impl Partition {
         self.shared.stopped.get().map(String::as_str)
     }
 
+    /// `Err` if the partition has stopped: whoever waits for more of it waits in vain.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        self.shared.check_running()
+    }
+
     /// Asks to be woken, once, when the frontier that readers of this isolation go by passes `seen`.
     ///
     /// Returns `false`, and keeps nothing, if it has passed already (there is something to read), or
-    /// if the partition is closed. A partition that stops wakes everybody.
+    /// if the partition is closed or stopped: nothing will come. A partition that stops wakes everybody.
     pub fn wake_on_advance(&self, seen: i64, isolation: Isolation, waker: &Waker) -> bool {
         let shared = &self.shared;
         let mut waiters = guard(&shared.waiters);
-        if shared.frontier(isolation) > seen || shared.closed.load(Ordering::Acquire) {
+        let over = shared.closed.load(Ordering::Acquire) || shared.stopped.get().is_some();
+        if shared.frontier(isolation) > seen || over {
             return false;
         }
         let waits =

@@ -124,6 +124,8 @@ fn a_failed_sync_stops_the_partition_until_it_is_opened_again() {
     assert!(matches!(partition.flush(), Err(Error::PartitionStopped { .. })), "a retry would lie");
     assert!(partition.append(&mut batch(4..5)).is_err());
     assert_eq!(values(&partition, 0).len(), 2, "what is durable can still be read");
+    let waits = partition.wake_on_advance(2, Isolation::ReadUncommitted, std::task::Waker::noop());
+    assert!(!waits, "nobody is left waiting for what will not come");
     bench.sim.crash();
     let partition = bench.open();
     assert!(values(&partition, 0).len() >= 2);
