@@ -1,0 +1,8 @@
+//! SQL over streams.
+
+mod changes;
+mod error;
+pub mod state;
+
+pub use changes::{Changes, WEIGHT, with_weight};
+pub use error::{Error, Position, Result};

@@ -1,0 +1,16 @@
+//! Keyed state of SQL's operators: rows as bytes.
+//!
+//! | file | what |
+//! |---|---|
+//! | `state/rows.rs` | columns to bytes and back: [`RowCodec`], [`RowBytes`] |
+//! | `state/partitioner.rs` | rows over a HASH edge: [`RowKeyPartitioner`] |
+//!
+//! Keys and values of state are rows in arrow-row's encoding, which sorts as its columns do. A
+//! [`StateTable`](riverrun_dataflow::StateTable) with [`RowBytes`] as key spreads them by the hash of their bytes, and so does the
+//! partitioner of the HASH edge before the operator.
+
+mod partitioner;
+mod rows;
+
+pub use partitioner::RowKeyPartitioner;
+pub use rows::{RowBytes, RowCodec, key_group_of_row};
