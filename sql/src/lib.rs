@@ -1,8 +1,11 @@
 //! SQL over streams.
 
+pub mod catalog;
 mod changes;
 mod error;
+pub mod operator;
 pub mod state;
+pub mod stream;
 
 pub use changes::{Changes, WEIGHT, with_weight};
 pub use error::{Error, Position, Result};

@@ -39,10 +39,8 @@ impl Partitioner for RowKeyPartitioner {
             self.columns.iter().map(|at| columns.batch.column(*at).clone()).collect();
         let codec = match &mut self.codec {
             Some(codec) => codec,
-            none => none.insert(RowCodec::new(
-                OPERATOR,
-                keys.iter().map(|key| key.data_type().clone()),
-            )?),
+            none => none
+                .insert(RowCodec::new(OPERATOR, keys.iter().map(|key| key.data_type().clone()))?),
         };
         let rows = codec.encode(OPERATOR, &keys, count)?;
         let each = count / targets as usize + 16;

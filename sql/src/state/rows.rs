@@ -118,8 +118,7 @@ impl RowCodec {
             types.push(of.clone());
             fields.push(SortField::new_with_options(of, order));
         }
-        let converter =
-            RowConverter::new(fields).map_err(|error| Error::io(operator, error))?;
+        let converter = RowConverter::new(fields).map_err(|error| Error::io(operator, error))?;
         Ok(Self { types, converter })
     }
 
@@ -140,7 +139,12 @@ impl RowCodec {
     ///
     /// # Errors
     /// [`Error::Io`] naming `operator` if the columns are not the codec's.
-    pub fn encode(&self, operator: &str, columns: &[ArrayRef], count: usize) -> Result<EncodedRows> {
+    pub fn encode(
+        &self,
+        operator: &str,
+        columns: &[ArrayRef],
+        count: usize,
+    ) -> Result<EncodedRows> {
         if columns.is_empty() && self.types.is_empty() {
             return Ok(EncodedRows { rows: None, count });
         }

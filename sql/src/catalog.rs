@@ -1,0 +1,5 @@
+//! What statements can name: tables, views, functions.
+
+mod table;
+
+pub use table::{Column, ColumnKind, Table, WatermarkDefinition};

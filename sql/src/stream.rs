@@ -1,0 +1,18 @@
+//! From a logical plan to a job graph.
+//!
+//! The planner walks DataFusion's optimised plan from its inputs up and adds an operator to the job for each node. With every stream goes what
+//! is known of its rows ([`Planned`]): whether rows can be retracted, which columns are event time, which are unique, which state
+//! has been kept on the way. One file a kind of node:
+//!
+//! | file | what |
+//! |---|---|
+//! | `stream/planned.rs` | a stream and what is known of it |
+//! | `stream/planner.rs` | the walk; expressions |
+//! | `stream/calc.rs` | projection and filter |
+
+mod calc;
+mod planned;
+mod planner;
+
+pub use planned::{Planned, StateNote, WindowColumns};
+pub use planner::StreamPlanner;

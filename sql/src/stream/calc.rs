@@ -1,0 +1,61 @@
+//! Projection and filter.
+
+use datafusion::logical_expr::{Expr, Filter, Projection};
+use riverrun_dataflow::{Columns, DataStream, OperatorKind, OperatorSpec};
+
+use super::{Planned, StreamPlanner};
+use crate::Result;
+use crate::operator::calc::{Calc, CalcSpec};
+
+impl StreamPlanner<'_> {
+    pub(super) fn projection(&mut self, projection: &Projection) -> Result<Planned> {
+        let input = self.plan(&projection.input)?;
+        let columns = self.expressions(&projection.expr, &input.schema)?;
+        let spec = CalcSpec {
+            filter: None,
+            columns: Some(columns),
+            output: projection.schema.inner().clone(),
+        };
+        let description: Vec<String> = projection.expr.iter().map(ToString::to_string).collect();
+        let stream = self.calc(&input, spec, description.join(", "));
+        // Where a column of the input went, if it was taken as it is.
+        let sources: Vec<Option<usize>> =
+            projection.expr.iter().map(|expr| column_of(expr, &input)).collect();
+        Ok(input.moved(stream, projection.schema.clone(), |column| {
+            sources.iter().position(|source| *source == Some(column))
+        }))
+    }
+
+    pub(super) fn filter(&mut self, filter: &Filter) -> Result<Planned> {
+        let input = self.plan(&filter.input)?;
+        let predicate = self.expression(&filter.predicate, &input.schema)?;
+        let output = input.arrow_schema();
+        let spec = CalcSpec { filter: Some(predicate), columns: None, output };
+        let stream = self.calc(&input, spec, format!("where {}", filter.predicate));
+        let schema = input.schema.clone();
+        Ok(input.moved(stream, schema, Some))
+    }
+
+    /// Adds a calc that runs where its input does.
+    pub(super) fn calc(
+        &self,
+        input: &Planned,
+        spec: CalcSpec,
+        description: String,
+    ) -> DataStream<Columns> {
+        let operator = OperatorSpec::new("calc", OperatorKind::Transform).described(description);
+        input
+            .stream
+            .transform(operator, move |_| Ok(Box::new(Calc::new(spec.clone()))))
+            .parallelism(input.parallelism)
+    }
+}
+
+/// The input column that an expression only renames, if it does.
+pub(super) fn column_of(expr: &Expr, input: &Planned) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => input.schema.maybe_index_of_column(column),
+        Expr::Alias(alias) => column_of(&alias.expr, input),
+        _ => None,
+    }
+}

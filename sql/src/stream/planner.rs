@@ -1,0 +1,115 @@
+//! The walk over the logical plan.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec};
+
+use super::{Planned, StateNote};
+use crate::state::RowKeyPartitioner;
+use crate::{Error, Result};
+
+/// Adds the operators of a query to a job.
+pub struct StreamPlanner<'a> {
+    /// The job.
+    pub env: &'a Environment,
+    /// What expressions need to be planned.
+    pub props: ExecutionProps,
+    /// How long state that is not touched is kept; `None`: for ever.
+    pub state_ttl: Option<Duration>,
+    /// True if all sources end.
+    pub bounded: bool,
+    /// State that operators keep, in the order in which they were added.
+    pub state: Vec<StateNote>,
+}
+
+impl<'a> StreamPlanner<'a> {
+    /// A planner that adds to `env`.
+    pub fn new(env: &'a Environment) -> Self {
+        Self {
+            env,
+            props: ExecutionProps::new(),
+            state_ttl: None,
+            bounded: false,
+            state: Vec::new(),
+        }
+    }
+
+    /// Adds the operators of a plan and returns its result.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what cannot be done on streams.
+    pub fn plan(&mut self, plan: &LogicalPlan) -> Result<Planned> {
+        match plan {
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Filter(filter) => self.filter(filter),
+            other => Err(Error::unsupported(format!(
+                "{} in a streaming query",
+                other.display().to_string().split([':', ' ']).next().unwrap_or_default()
+            ))),
+        }
+    }
+
+    /// An expression over the rows of a schema.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with what DataFusion says about it.
+    pub fn expression(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        create_physical_expr(expr, schema, &self.props, &PhysicalPlanningContext::default())
+            .map_err(|error| planning(&error))
+    }
+
+    /// Several expressions over the rows of a schema.
+    ///
+    /// # Errors
+    /// As [`StreamPlanner::expression`].
+    pub fn expressions<'e>(
+        &self,
+        exprs: impl IntoIterator<Item = &'e Expr>,
+        schema: &DFSchema,
+    ) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+        exprs.into_iter().map(|expr| self.expression(expr, schema)).collect()
+    }
+
+    /// The stream spread by the hash of some of its columns, so that rows with the same values meet in one subtask; without columns
+    /// all rows are to meet in one: the operator that takes them must be added with [`StreamPlanner::keyed_spec`].
+    pub fn spread(&self, planned: &Planned, columns: &[usize]) -> DataStream<Columns> {
+        let names: Vec<&str> =
+            columns.iter().map(|at| planned.schema.field(*at).name().as_str()).collect();
+        let columns = columns.to_vec();
+        planned.stream.partition_by(&names.join(", "), move |key_groups| {
+            Box::new(RowKeyPartitioner::new(columns.clone(), key_groups))
+        })
+    }
+
+    /// The spec of an operator with keyed state behind [`StreamPlanner::spread`]: in one subtask only if there are no key columns.
+    pub fn keyed_spec(name: &str, description: String, keys: &[usize]) -> OperatorSpec {
+        let spec = OperatorSpec::new(name, OperatorKind::Keyed).described(description);
+        if keys.is_empty() { spec.single() } else { spec }
+    }
+
+    /// Number of subtasks of an operator made by [`StreamPlanner::keyed_spec`] with these keys.
+    pub fn keyed_parallelism(&self, keys: &[usize]) -> u32 {
+        if keys.is_empty() { 1 } else { self.env.parallelism() }
+    }
+
+    /// Notes the state of an operator for `EXPLAIN`.
+    pub fn note_state(
+        &mut self,
+        operator: impl Into<String>,
+        keeps: impl Into<String>,
+        until: Option<String>,
+    ) {
+        self.state.push(StateNote { operator: operator.into(), keeps: keeps.into(), until });
+    }
+}
+
+/// What DataFusion says about a plan, in one line.
+pub(crate) fn planning(error: &DataFusionError) -> Error {
+    Error::invalid(error.strip_backtrace())
+}
