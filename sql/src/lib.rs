@@ -4,6 +4,7 @@ pub mod catalog;
 mod changes;
 mod error;
 pub mod operator;
+pub mod plan;
 pub mod state;
 pub mod stream;
 
