@@ -3,14 +3,17 @@
 //! | file | what |
 //! |---|---|
 //! | `state/rows.rs` | columns to bytes and back: [`RowCodec`], [`RowBytes`] |
+//! | `state/multimap.rs` | for each key an ordered set of values: [`Multimap`] |
 //! | `state/partitioner.rs` | rows over a HASH edge: [`RowKeyPartitioner`] |
 //!
 //! Keys and values of state are rows in arrow-row's encoding, which sorts as its columns do. A
 //! [`StateTable`](riverrun_dataflow::StateTable) with [`RowBytes`] as key spreads them by the hash of their bytes, and so does the
 //! partitioner of the HASH edge before the operator.
 
+mod multimap;
 mod partitioner;
 mod rows;
 
+pub use multimap::{Iter as ValueIter, Multimap, Values};
 pub use partitioner::RowKeyPartitioner;
 pub use rows::{RowBytes, RowCodec, key_group_of_row};
