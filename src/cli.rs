@@ -11,6 +11,7 @@ mod job;
 mod log;
 mod output;
 mod produce;
+mod server;
 mod topic;
 
 use std::io::IsTerminal;
@@ -36,6 +37,8 @@ struct Cli {
 enum Command {
     /// The main job on a bundled access log, start to finish
     Demo(demo::Demo),
+    /// Store, jobs and network in one process, until it is told to stop
+    Server(server::Server),
     /// Make, list, describe, change and delete topics
     #[command(subcommand)]
     Topic(topic::Topic),
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
     init_tracing();
     let done = match cli.command {
         Command::Demo(command) => command.run(),
+        Command::Server(command) => command.run(),
         Command::Topic(command) => command.run(),
         Command::Produce(command) => command.run(),
         Command::Consume(command) => command.run(),

@@ -2,7 +2,10 @@
 
 mod checkpoint_storage;
 mod job_store;
+mod jobs;
 mod machine_clock;
+mod submission;
+mod summary;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -15,7 +18,10 @@ use riverrun_taskmanager::TaskManager;
 
 pub use checkpoint_storage::ObjectStorage;
 pub use job_store::MetadataJobStore;
+pub use jobs::Jobs;
 pub use machine_clock::MachineClock;
+pub use submission::{Standing, Submission, Submissions};
+pub use summary::{CheckpointDetails, JobDetails, JobSummary, OperatorDetails};
 
 use crate::{Environment, StopSignal};
 

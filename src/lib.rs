@@ -30,6 +30,7 @@
 //! | `embedded.rs`, `embedded/` | store, TaskManager and JobManager in this process; checkpoints on the store and in a folder |
 //! | `ingest.rs`, `ingest/` | access logs into topics, exactly once |
 //! | `drawing.rs`, `drawing/` | job graphs as text, dot and JSON |
+//! | `server.rs`, `server/` | everything in one process that is reached over the network |
 //! | `main.rs`, `cli.rs`, `cli/` | the `riverrun` command line |
 
 // The example that `riverrun demo` runs says `riverrun::`, as every program does.
@@ -41,6 +42,8 @@ pub mod embedded;
 mod environment;
 pub mod ingest;
 mod launch;
+pub mod server;
+pub mod sql;
 
 pub use environment::Environment;
 pub use launch::{JobOptions, StopSignal, launch, parse_duration};

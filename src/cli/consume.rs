@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::data_dir::DataDir;
+use super::output::rfc3339;
 
 /// How records are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -215,11 +216,4 @@ enum JsonValue<'a> {
 /// Bytes as text; bytes that are not UTF-8 are replaced.
 fn text(bytes: Option<&[u8]>) -> Option<Cow<'_, str>> {
     bytes.map(String::from_utf8_lossy)
-}
-
-fn rfc3339(ms: i64) -> String {
-    chrono::DateTime::from_timestamp_millis(ms).map_or_else(
-        || ms.to_string(),
-        |time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-    )
 }

@@ -32,11 +32,17 @@ impl DataDir {
 
     /// Opens the store for reading: a folder that is not a store is an error, not a new store.
     pub(super) fn open_existing(&self) -> anyhow::Result<Store> {
+        self.check_exists()?;
+        self.open()
+    }
+
+    /// An error that says what to do, if there is no store.
+    pub(super) fn check_exists(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.data_dir.join("topics").is_dir(),
             "there is no store in {}: name the right folder with --data-dir, or make one with `riverrun topic create`",
             self.data_dir.display()
         );
-        self.open()
+        Ok(())
     }
 }

@@ -3,29 +3,33 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use comfy_table::Table;
-use riverrun_dataflow::{CompletedCheckpoint, JobGraph, JobStore, StateHandle};
+use riverrun_dataflow::JobGraph;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::data_dir::DataDir;
 use super::output::{OutputFormat, new_table, print_json, print_table};
 use crate::drawing::{GraphFormat, draw};
-use crate::embedded::MetadataJobStore;
+use crate::embedded::{
+    CheckpointDetails, EmbeddedCluster, JobDetails, JobSummary, Jobs, OperatorDetails,
+};
 use crate::launch::GRAPH_VARIABLE;
+use crate::server::{HttpClient, path_segment};
 
 /// What can be asked about jobs.
 #[derive(clap::Subcommand)]
 pub(super) enum JobCommand {
-    /// List the jobs that ran on this data dir
+    /// List the jobs of a server, or those that ran on a data dir
     List {
         #[command(flatten)]
-        data_dir: DataDir,
+        place: JobPlace,
         /// How to print
         #[arg(long, value_enum, default_value_t)]
         output: OutputFormat,
     },
-    /// Draw the job graph of a program, or of a job that ran on this data dir
+    /// Draw the job graph of a program, or of a job by its name
     Graph {
         #[command(flatten)]
         what: Which,
@@ -41,58 +45,149 @@ pub(super) enum JobCommand {
         #[arg(long, value_enum, default_value_t)]
         output: OutputFormat,
     },
+    /// End a job for good: it is not started again
+    Cancel {
+        /// Name of the job
+        #[arg(value_name = "JOB")]
+        job: String,
+        #[command(flatten)]
+        place: JobPlace,
+    },
+}
+
+/// Where jobs are asked about.
+#[derive(clap::Args)]
+pub(super) struct JobPlace {
+    /// HTTP address of a running server, which is asked instead of the data dir
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Option<String>,
+    #[command(flatten)]
+    data_dir: DataDir,
 }
 
 /// A program with its arguments, or the name of a job.
 #[derive(clap::Args)]
 pub(super) struct Which {
-    /// A job program (a path), or the name of a job that ran on the data dir
+    /// A job program (a path), or the name of a job
     #[arg(value_name = "BINARY|JOB")]
     job: String,
     /// Arguments for the program
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
     #[command(flatten)]
-    data_dir: DataDir,
+    place: JobPlace,
 }
 
 impl JobCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::List { data_dir, output } => list(&data_dir, output),
+            Self::List { place, output } => list(&place.summaries()?, output),
             Self::Graph { what, format } => {
                 print!("{}", draw(&what.graph()?, format));
                 Ok(())
             }
-            Self::Describe { what, output } => describe(&what, output),
+            Self::Describe { what, output } => describe(&what.details()?, output),
+            Self::Cancel { job, place } => {
+                place.cancel(&job)?;
+                eprintln!("cancelled job `{job}`");
+                Ok(())
+            }
         }
     }
 }
 
-impl Which {
-    fn is_program(&self) -> bool {
-        Path::new(&self.job).is_file()
+/// What a server answers when it is asked for its jobs.
+#[derive(Deserialize)]
+struct JobList {
+    jobs: Vec<JobSummary>,
+}
+
+impl JobPlace {
+    fn server(&self) -> Option<HttpClient> {
+        self.server.as_deref().map(HttpClient::new)
     }
 
-    fn graph(&self) -> anyhow::Result<JobGraph> {
-        if self.is_program() {
-            return ask_program(Path::new(&self.job), &self.args);
+    /// The jobs on the data dir, which nobody runs now.
+    fn stored(&self) -> anyhow::Result<std::sync::Arc<Jobs>> {
+        self.data_dir.check_exists()?;
+        let cluster = EmbeddedCluster::open(self.data_dir.path()).context(
+            "cannot look into the data dir (if it is `riverrun server` that has it open, ask that: --server 127.0.0.1:8081)",
+        )?;
+        Ok(Jobs::new(std::sync::Arc::new(cluster)))
+    }
+
+    fn summaries(&self) -> anyhow::Result<Vec<JobSummary>> {
+        match self.server() {
+            Some(server) => Ok(server.get::<JobList>("/jobs")?.jobs),
+            None => self.stored()?.summaries(),
+        }
+    }
+
+    fn details(&self, job: &str) -> anyhow::Result<JobDetails> {
+        if let Some(server) = self.server() {
+            return server.get(&format!("/jobs/{}", path_segment(job)));
         }
         ensure!(
             self.data_dir.path().join("topics").is_dir(),
-            "`{}` is neither a program nor, as there is no store in {}, a job that ran there",
-            self.job,
+            "`{job}` is neither a program nor, as there is no store in {}, a job that ran there",
             self.data_dir.path().display()
         );
-        let jobs = MetadataJobStore::new(self.data_dir.open_existing()?);
-        jobs.graph(&self.job)?.ok_or_else(|| {
-            anyhow!(
-                "`{}` is neither a program nor a job that ran on {}; those are: {}",
-                self.job,
+        let jobs = self.stored()?;
+        match jobs.details(job)? {
+            Some(details) => Ok(details),
+            None => bail!(
+                "`{job}` is neither a program nor a job that ran on {}; those are: {}",
                 self.data_dir.path().display(),
-                some_or(jobs.jobs().join(", "), "none")
-            )
-        })
+                some_or(names(&jobs.summaries()?), "none")
+            ),
+        }
+    }
+
+    fn cancel(&self, job: &str) -> anyhow::Result<()> {
+        match self.server() {
+            Some(server) => server.post(&format!("/jobs/{}/cancel", path_segment(job))),
+            None => self.stored()?.cancel(job),
+        }
+    }
+}
+
+fn names(jobs: &[JobSummary]) -> String {
+    jobs.iter().map(|job| job.job.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+impl Which {
+    fn details(&self) -> anyhow::Result<JobDetails> {
+        if !Path::new(&self.job).is_file() {
+            return self.place.details(&self.job);
+        }
+        let graph = ask_program(Path::new(&self.job), &self.args)?;
+        if self.place.server.is_some() || self.place.data_dir.path().join("topics").is_dir() {
+            // The program may have run there under the name that it gives its job.
+            if let Ok(details) = self.place.details(&graph.name) {
+                return Ok(JobDetails { graph: Some(graph), ..details });
+            }
+        }
+        let summary = JobSummary {
+            job: graph.name.clone(),
+            state: "CREATED".to_owned(),
+            runs: 0,
+            checkpoint: None,
+            finished: false,
+            restarts: 0,
+            statement: None,
+            failure: None,
+        };
+        Ok(JobDetails { summary, graph: Some(graph), checkpoint: None, operators: Vec::new() })
+    }
+
+    fn graph(&self) -> anyhow::Result<JobGraph> {
+        if Path::new(&self.job).is_file() {
+            return ask_program(Path::new(&self.job), &self.args);
+        }
+        let details = self.place.details(&self.job)?;
+        details
+            .graph
+            .ok_or_else(|| anyhow!("job `{}` was never started: it has no graph", self.job))
     }
 }
 
@@ -125,47 +220,43 @@ fn ask_program(program: &Path, args: &[String]) -> anyhow::Result<JobGraph> {
     })
 }
 
-fn list(data_dir: &DataDir, output: OutputFormat) -> anyhow::Result<()> {
-    let jobs = MetadataJobStore::new(data_dir.open_existing()?);
-    let mut table = new_table(&["job", "runs", "checkpoint", "finished"]);
-    for job in jobs.jobs() {
-        let (runs, latest) = (jobs.generation(&job)?, jobs.latest(&job)?);
-        let checkpoint = latest.as_ref().map(|c| c.checkpoint);
-        let finished = latest.as_ref().is_some_and(|c| c.finished);
-        match output {
-            OutputFormat::Json => print_json(&json!({
-                "job": job, "runs": runs, "checkpoint": checkpoint, "finished": finished
-            }))?,
-            OutputFormat::Table => {
-                let checkpoint = checkpoint.map_or("-".to_owned(), |c| c.to_string());
-                table.add_row([job, runs.to_string(), checkpoint, finished.to_string()]);
-            }
+fn list(jobs: &[JobSummary], output: OutputFormat) -> anyhow::Result<()> {
+    let mut table = new_table(&["job", "state", "runs", "checkpoint", "restarts", "failure"]);
+    for job in jobs {
+        if output == OutputFormat::Json {
+            print_json(&serde_json::to_value(job)?)?;
+            continue;
         }
+        let dash = || "-".to_owned();
+        table.add_row([
+            job.job.clone(),
+            job.state.clone(),
+            job.runs.to_string(),
+            job.checkpoint.map_or_else(dash, |checkpoint| checkpoint.to_string()),
+            job.restarts.to_string(),
+            job.failure.clone().unwrap_or_else(dash),
+        ]);
     }
     print_table(output, &table)
 }
 
-fn describe(what: &Which, output: OutputFormat) -> anyhow::Result<()> {
-    let graph = what.graph()?;
-    let has_store = what.data_dir.path().join("topics").is_dir();
-    let latest = if has_store {
-        MetadataJobStore::new(what.data_dir.open_existing()?).latest(&graph.name)?
-    } else {
-        None
-    };
+fn describe(job: &JobDetails, output: OutputFormat) -> anyhow::Result<()> {
     if output == OutputFormat::Json {
-        let checkpoint = latest.as_ref().map(|c| {
-            json!({
-                "generation": c.generation, "checkpoint": c.checkpoint, "finished": c.finished,
-                "positions": positions(c).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
-                "state_bytes": state_bytes(c),
-            })
-        });
-        return print_json(&json!({ "graph": graph, "checkpoint": checkpoint }));
+        let mut fields = serde_json::to_value(&job.summary)?;
+        fields["graph"] = json!(job.graph);
+        fields["checkpoint"] = json!(job.checkpoint);
+        fields["operators"] = json!(job.operators);
+        return print_json(&fields);
     }
-    println!("job {}", graph.name);
+    println!("job {}: {}", job.summary.job, job.summary.state);
+    if let Some(statement) = &job.summary.statement {
+        println!("{statement}");
+    }
+    if let Some(failure) = &job.summary.failure {
+        println!("failure: {failure}");
+    }
     let mut table = new_table(&["vertex", "operator", "kind", "parallelism", "id"]);
-    for (number, vertex) in (1..).zip(&graph.vertices) {
+    for (number, vertex) in (1..).zip(job.graph.iter().flat_map(|graph| &graph.vertices)) {
         for operator in &vertex.operators {
             let colon = if operator.description.is_empty() { "" } else { ": " };
             table.add_row([
@@ -178,44 +269,44 @@ fn describe(what: &Which, output: OutputFormat) -> anyhow::Result<()> {
         }
     }
     print_table(output, &table)?;
-    match latest {
-        None => println!("no checkpoint in {}", what.data_dir.path().display()),
-        Some(checkpoint) => print_checkpoint(&checkpoint),
+    if !job.operators.is_empty() {
+        print_counters(&job.operators);
+    }
+    match &job.checkpoint {
+        None => println!("no checkpoint"),
+        Some(checkpoint) => print_checkpoint(checkpoint),
     }
     Ok(())
 }
 
-fn print_checkpoint(checkpoint: &CompletedCheckpoint) {
+fn print_counters(operators: &[OperatorDetails]) {
+    let mut table: Table =
+        new_table(&["id", "rows in", "rows out", "late", "rejected", "watermark"]);
+    for operator in operators {
+        let watermark = operator.watermark.map_or_else(|| "-".to_owned(), super::output::rfc3339);
+        table.add_row([
+            operator.id.clone(),
+            operator.records_in.to_string(),
+            operator.records_out.to_string(),
+            operator.late_records.to_string(),
+            operator.rejected_records.to_string(),
+            watermark,
+        ]);
+    }
+    println!("{}", table.trim_fmt());
+}
+
+fn print_checkpoint(checkpoint: &CheckpointDetails) {
     println!(
         "checkpoint {} of run {}{}, {} bytes of state",
         checkpoint.checkpoint,
         checkpoint.generation,
         if checkpoint.finished { ", finished" } else { "" },
-        state_bytes(checkpoint)
+        checkpoint.state_bytes
     );
     let mut table: Table = new_table(&["split", "position"]);
-    for (split, position) in positions(checkpoint) {
+    for (split, position) in &checkpoint.positions {
         table.add_row([split, position]);
     }
     println!("{table}");
-}
-
-fn positions(checkpoint: &CompletedCheckpoint) -> Vec<(String, String)> {
-    let of_operator = |bytes: &Vec<u8>| {
-        // Sources of ours keep a number; others are shown as they are.
-        riverrun_dataflow::codec::decode::<i64>(bytes)
-            .map_or_else(|_| format!("{bytes:02x?}"), |number| number.to_string())
-    };
-    checkpoint
-        .operators
-        .values()
-        .flat_map(|operator| &operator.positions)
-        .map(|(split, bytes)| (split.clone(), of_operator(bytes)))
-        .collect()
-}
-
-fn state_bytes(checkpoint: &CompletedCheckpoint) -> u64 {
-    let handles =
-        checkpoint.operators.values().flat_map(|operator| operator.keyed.iter().flatten());
-    handles.map(|handle| StateHandle::size_bytes(&handle.state)).sum()
 }

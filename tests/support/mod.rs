@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses its part of this")]
 
+pub mod server;
+
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
