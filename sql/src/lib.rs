@@ -3,6 +3,7 @@
 pub mod catalog;
 mod changes;
 mod error;
+pub mod function;
 pub mod operator;
 pub mod plan;
 pub mod state;
