@@ -213,7 +213,7 @@ impl EncodedRows {
     }
 
     /// All rows in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.count).map(|index| self.row(index))
     }
 }
