@@ -49,7 +49,7 @@ enum Command {
     /// Bring log files into a topic, exactly once
     #[command(subcommand)]
     Ingest(ingest::Ingest),
-    /// Make up data: access logs, to a file, to standard output or as a line service
+    /// Make up data: access logs and Nexmark events, to files, to standard output, to topics or as a line service
     #[command(subcommand)]
     Generate(generate::Generate),
     /// Look at jobs and draw their graphs

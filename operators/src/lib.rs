@@ -11,7 +11,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `generate.rs` | made-up access logs, from a seed |
+//! | `generate.rs` | made-up access logs and Nexmark events, from a seed |
 //! | `source.rs` | topic, files, socket, collection, generator |
 //! | `format.rs`, `nginx.rs`, `line.rs` | what records hold: lines, JSON, nginx |
 //! | `transform.rs` | map, filter, flat_map and their kin |

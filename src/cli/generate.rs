@@ -1,5 +1,7 @@
 //! `riverrun generate`: made-up data.
 
+pub(super) mod nexmark;
+
 use std::io::{BufWriter, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -16,12 +18,15 @@ use crate::embedded::MachineClock;
 pub(super) enum Generate {
     /// Lines of an access log
     AccessLog(AccessLog),
+    /// Events of the Nexmark benchmark: people, auctions and bids
+    Nexmark(nexmark::Nexmark),
 }
 
 impl Generate {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::AccessLog(command) => command.run(),
+            Self::Nexmark(command) => command.run(),
         }
     }
 }
