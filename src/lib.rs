@@ -31,6 +31,7 @@
 //! | `ingest.rs`, `ingest/` | access logs into topics, exactly once |
 //! | `drawing.rs`, `drawing/` | job graphs as text, dot and JSON |
 //! | `server.rs`, `server/` | everything in one process that is reached over the network |
+//! | `expected.rs`, `expected/` | results that an independent engine came to, and comparing with them |
 //! | `main.rs`, `cli.rs`, `cli/` | the `riverrun` command line |
 
 // The example that `riverrun demo` runs says `riverrun::`, as every program does.
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod drawing;
 pub mod embedded;
 mod environment;
+pub mod expected;
 pub mod ingest;
 mod launch;
 pub mod server;

@@ -62,6 +62,9 @@ pub(in crate::cli) struct Events {
     /// Events per second of event time
     #[arg(long, default_value_t = 10_000, value_name = "R", value_parser = clap::value_parser!(u64).range(1..))]
     pub(in crate::cli) rate: u64,
+    /// When the first event happens
+    #[arg(long, default_value = "2015-07-15T00:00:00Z", value_name = "TIME")]
+    pub(in crate::cli) start: chrono::DateTime<chrono::Utc>,
     /// Shuffle events within groups of so many; 1 is in order
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = out_of_order_group)]
     pub(in crate::cli) out_of_order: u64,
@@ -80,6 +83,7 @@ impl Events {
         NexmarkGenerator::new(NexmarkOptions {
             seed: self.seed,
             events_per_second: self.rate,
+            base_time_ms: self.start.timestamp_millis(),
             out_of_order_group: self.out_of_order,
             ..NexmarkOptions::default()
         })
