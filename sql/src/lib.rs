@@ -5,6 +5,7 @@ mod changes;
 mod error;
 pub mod function;
 pub mod operator;
+pub mod parser;
 pub mod plan;
 pub mod state;
 pub mod stream;
