@@ -1,5 +1,6 @@
 //! SQL over streams.
 
+pub mod batch;
 pub mod catalog;
 mod changes;
 mod error;
@@ -7,6 +8,7 @@ pub mod function;
 pub mod operator;
 pub mod parser;
 pub mod plan;
+pub mod session;
 pub mod state;
 pub mod stream;
 

@@ -2,13 +2,19 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `operator/memory.rs` | rows in memory, as a source |
+//! | `operator/watermark.rs` | event time |
 //! | `operator/calc.rs` | filter and projection, without state |
 //! | `operator/rank.rs` | top-N, deduplication, LIMIT, one row a key: rows by their rank |
+//! | `operator/collect.rs` | the result of a query, for whoever waits for it |
 
 pub mod calc;
+pub mod collect;
 mod emission;
 mod groups;
+pub mod memory;
 pub mod rank;
 mod reached;
 #[cfg(test)]
 mod testing;
+pub mod watermark;

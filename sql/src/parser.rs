@@ -27,7 +27,9 @@ pub use statement::{
     Statement,
 };
 
-pub(crate) use dialect::StreamDialect;
+pub(crate) use dialect::{StreamDialect, TABLE_ARGUMENT};
+pub(crate) use script::parse_expression;
+pub(crate) use types::timestamp_type;
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,30 @@
-//! Nodes of logical plans that DataFusion does not know.
+//! From a query to an optimised logical plan.
 //!
-//! They stand in its plan as extensions until the streaming planner or the batch planner takes over.
+//! DataFusion's planner turns a parsed query into a logical plan; what it does not know is planned here and stands in its plan as extension nodes until
+//! the streaming planner or the batch planner takes over.
 //!
 //! | file | what |
 //! |---|---|
-//! | `plan/windowing.rs` | `TUMBLE`, `HOP`, `CUMULATE`, `SESSION`: [`WindowTvf`] |
+//! | `plan/query.rs` | the way from query to plan: [`QueryPlanner`] |
+//! | `plan/names.rs` | how tables, functions and types are found |
+//! | `plan/relation.rs` | what a FROM names: [`Relation`] |
+//! | `plan/windows.rs`, `plan/windowing.rs` | `TUMBLE`, `HOP`, `CUMULATE`, `SESSION`: [`WindowTvf`] |
 //! | `plan/event_time.rs` | a table's `WATERMARK FOR`: [`EventTime`] |
+//! | `plan/constant.rs` | rows that a plan itself holds |
 
+mod constant;
 mod event_time;
+mod names;
+mod query;
+mod relation;
 mod windowing;
+mod windows;
 
+pub use constant::{constant_rows, described};
 pub use event_time::EventTime;
+pub use names::FindTable;
+pub use query::{QueryPlanner, config_options};
+pub use relation::{Relation, Rows};
 pub use windowing::{WindowKind, WindowTvf};
+
+pub(crate) use query::invalid;

@@ -8,11 +8,13 @@
 //! |---|---|
 //! | `stream/planned.rs` | a stream and what is known of it |
 //! | `stream/planner.rs` | the walk; expressions |
+//! | `stream/scan.rs` | tables, event time, constant rows |
 //! | `stream/calc.rs` | projection and filter |
 
 mod calc;
 mod planned;
 mod planner;
+mod scan;
 
 pub use planned::{Planned, StateNote, WindowColumns};
 pub use planner::StreamPlanner;

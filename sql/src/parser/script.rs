@@ -86,10 +86,11 @@ pub(crate) fn parse_expression(text: &str) -> Result<Expr> {
         source: &source,
         half_closed: false,
     };
-    let expr = parser.parser.parse_expr().map_err(syntax)?;
+    let mut expr = parser.parser.parse_expr().map_err(syntax)?;
     if parser.parser.peek_token().token != Token::EOF {
         return Err(parser.unexpected("the end of the expression"));
     }
+    crate::function::rewrite_expr(&mut expr)?;
     Ok(expr)
 }
 

@@ -4,8 +4,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow_schema::{DataType, TimeUnit};
 use datafusion::common::{DFSchemaRef, Result, plan_err};
-use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNodeCore, cast,
+};
 
 /// `WATERMARK FOR time AS watermark`: the rows of the input unchanged, with event time. Batch queries pass over it.
 ///
@@ -18,6 +21,30 @@ pub struct EventTime {
     pub time: Expr,
     /// How far event time has come once a row was seen.
     pub watermark: Expr,
+}
+
+impl EventTime {
+    /// The node over an input.
+    ///
+    /// # Errors
+    /// If the time column is not a TIMESTAMP(3) or TIMESTAMP_LTZ(3), or the watermark is no timestamp.
+    pub fn try_new(input: Arc<LogicalPlan>, time: Expr, watermark: Expr) -> Result<Self> {
+        let time_type = time.get_type(input.schema())?;
+        if !matches!(time_type, DataType::Timestamp(TimeUnit::Millisecond, _)) {
+            return plan_err!(
+                "the event time column {time} must be TIMESTAMP(3) or TIMESTAMP_LTZ(3), and is {time_type}"
+            );
+        }
+        let watermark_type = watermark.get_type(input.schema())?;
+        if !matches!(watermark_type, DataType::Timestamp(..)) {
+            return plan_err!(
+                "a WATERMARK must be a timestamp such as {time} - INTERVAL '5' SECOND, and `{watermark}` is {watermark_type}"
+            );
+        }
+        let watermark =
+            if watermark_type == time_type { watermark } else { cast(watermark, time_type) };
+        Ok(Self { input, time, watermark })
+    }
 }
 
 impl PartialOrd for EventTime {

@@ -48,6 +48,25 @@ pub struct StateNote {
 }
 
 impl Planned {
+    /// A stream of which nothing is known but its rows' columns.
+    pub fn source(
+        stream: DataStream<Columns>,
+        schema: DFSchemaRef,
+        retracts: bool,
+        parallelism: u32,
+    ) -> Self {
+        Self {
+            stream,
+            schema,
+            retracts,
+            time: Vec::new(),
+            window: None,
+            keys: Vec::new(),
+            spread_by: None,
+            parallelism,
+        }
+    }
+
     /// The rows as an Arrow schema.
     pub fn arrow_schema(&self) -> SchemaRef {
         self.schema.inner().clone()

@@ -6,11 +6,13 @@ use std::time::Duration;
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec};
 
 use super::{Planned, StateNote};
+use crate::plan::EventTime;
+use crate::session::Settings;
 use crate::state::RowKeyPartitioner;
 use crate::{Error, Result};
 
@@ -22,8 +24,12 @@ pub struct StreamPlanner<'a> {
     pub props: ExecutionProps,
     /// How long state that is not touched is kept; `None`: for ever.
     pub state_ttl: Option<Duration>,
-    /// True if all sources end.
-    pub bounded: bool,
+    /// Whether sources end where they end now.
+    pub until_caught_up: bool,
+    /// Whether a source was added that has no end.
+    pub(super) endless: bool,
+    /// The session's settings.
+    pub settings: Settings,
     /// State that operators keep, in the order in which they were added.
     pub state: Vec<StateNote>,
 }
@@ -35,9 +41,16 @@ impl<'a> StreamPlanner<'a> {
             env,
             props: ExecutionProps::new(),
             state_ttl: None,
-            bounded: false,
+            until_caught_up: false,
+            endless: false,
+            settings: Settings::default(),
             state: Vec::new(),
         }
+    }
+
+    /// Whether all sources that were added so far have an end.
+    pub fn bounded(&self) -> bool {
+        !self.endless
     }
 
     /// Adds the operators of a plan and returns its result.
@@ -48,11 +61,22 @@ impl<'a> StreamPlanner<'a> {
         match plan {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => self.filter(filter),
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.alias(alias),
+            LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => self.constant(plan),
+            LogicalPlan::Extension(extension) => self.extension(extension),
             other => Err(Error::unsupported(format!(
                 "{} in a streaming query",
                 other.display().to_string().split([':', ' ']).next().unwrap_or_default()
             ))),
         }
+    }
+
+    fn extension(&mut self, extension: &Extension) -> Result<Planned> {
+        if let Some(node) = extension.node.as_any().downcast_ref::<EventTime>() {
+            return self.event_time(node);
+        }
+        Err(Error::unsupported(format!("{} in a streaming query", extension.node.name())))
     }
 
     /// An expression over the rows of a schema.

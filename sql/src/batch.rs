@@ -1,0 +1,60 @@
+//! Queries that run once over what is there now, on DataFusion's own engine.
+//!
+//! The optimised plan is the one that a streaming query has. What DataFusion does not know is put into its words first ([`lower()`]); tables are read
+//! through the sources that streaming jobs use, up to their present end.
+//!
+//! | file | what |
+//! |---|---|
+//! | `batch/lower.rs` | windowing functions and event time in DataFusion's words |
+//! | `batch/scan.rs` | tables as streams of batches |
+//! | `batch/drive.rs` | a source driven to its end, outside of a job |
+//! | `batch/net.rs` | weighted rows to the rows that are left |
+
+mod drive;
+mod lower;
+mod net;
+mod scan;
+
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+pub use lower::lower;
+pub use net::net_rows;
+pub(crate) use scan::{BatchScan, scan};
+
+use crate::plan::{config_options, invalid};
+use crate::{Error, Result};
+
+/// Starts a batch query. Must be called, and the stream polled, within a tokio runtime.
+///
+/// # Errors
+/// [`Error::Invalid`] for what cannot be planned; the stream fails with what happens while it is read.
+pub async fn execute(plan: &LogicalPlan, parallelism: u32) -> Result<SendableRecordBatchStream> {
+    let plan = lower(plan.clone())?;
+    let config = SessionConfig::from(config_options()).with_target_partitions(parallelism as usize);
+    let context = SessionContext::new_with_config(config);
+    let physical = context.state().create_physical_plan(&plan).await.map_err(invalid)?;
+    datafusion::physical_plan::execute_stream(physical, context.task_ctx())
+        .map_err(|error| Error::Engine(failed(&error)))
+}
+
+/// What went wrong while a batch query was read.
+pub(crate) fn failed(error: &datafusion::common::DataFusionError) -> riverrun_dataflow::Error {
+    let root = error.find_root();
+    let reason = match root {
+        datafusion::common::DataFusionError::External(inner) => inner.to_string(),
+        other => other.strip_backtrace(),
+    };
+    riverrun_dataflow::Error::User { place: "query".to_owned(), reason }
+}
+
+fn drive_table(
+    relation: &crate::plan::Relation,
+    _table: &std::sync::Arc<crate::catalog::Table>,
+    _columns: &[usize],
+    _schema: &arrow_schema::SchemaRef,
+    _take: &mut dyn FnMut(arrow_array::RecordBatch) -> riverrun_dataflow::Result<()>,
+) -> Result<()> {
+    Err(Error::unsupported(format!("reading `{}`", relation.name)))
+}

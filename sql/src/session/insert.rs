@@ -1,0 +1,238 @@
+//! `INSERT INTO`, statement sets and materialised views: jobs.
+
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
+use riverrun_dataflow::Environment;
+
+use super::{Outcome, RunningJob, Session, Submission};
+use crate::catalog::{Entry, Table};
+use crate::parser::{CreateMaterializedView, CreateTable, Insert, QueryText};
+use crate::plan::invalid;
+use crate::stream::StateNote;
+use crate::{Error, Result};
+
+impl Session {
+    pub(super) fn insert(&mut self, inserts: &[Insert]) -> Result<Arc<dyn RunningJob>> {
+        let name = match self.settings.text("pipeline.name") {
+            "" => {
+                let tables: Vec<&str> =
+                    inserts.iter().map(|insert| insert.table.as_str()).collect();
+                self.free_name(&format!("insert-into_{}", tables.join("_")))
+            }
+            name => name.to_owned(),
+        };
+        self.start_inserts(inserts, &name)
+    }
+
+    pub(super) fn start_inserts(
+        &mut self,
+        inserts: &[Insert],
+        name: &str,
+    ) -> Result<Arc<dyn RunningJob>> {
+        let env = self.job_environment(name);
+        self.plan_inserts(&env, inserts)?;
+        let statement = match inserts {
+            [one] => one.text.clone(),
+            several => {
+                let texts: Vec<String> =
+                    several.iter().map(|insert| format!("{};", insert.text)).collect();
+                format!("EXECUTE STATEMENT SET BEGIN {} END", texts.join(" "))
+            }
+        };
+        self.start(&env, self.submission(name, statement))
+    }
+
+    pub(super) fn start(
+        &self,
+        env: &Environment,
+        submission: Submission,
+    ) -> Result<Arc<dyn RunningJob>> {
+        let host = &self.engine.host;
+        host.start(env.build(host.resources())?, submission)
+    }
+
+    pub(super) fn submission(&self, name: &str, statement: String) -> Submission {
+        let temporary = self.temporary.iter().filter_map(|(_, entry)| entry.definition());
+        Submission {
+            name: name.to_owned(),
+            statement,
+            settings: self.settings.changed().clone(),
+            temporary: temporary.map(str::to_owned).collect(),
+            durable: true,
+        }
+    }
+
+    /// A name that no job that is known has.
+    fn free_name(&self, wanted: &str) -> String {
+        let jobs = self.engine.host.jobs();
+        let taken = |name: &str| jobs.iter().any(|job| job.name == name);
+        if !taken(wanted) {
+            return wanted.to_owned();
+        }
+        (2..)
+            .map(|number| format!("{wanted}_{number}"))
+            .find(|name| !taken(name))
+            .unwrap_or_else(|| wanted.to_owned())
+    }
+
+    /// Adds the inserts to a job; says which state it keeps.
+    pub(super) fn plan_inserts(
+        &self,
+        env: &Environment,
+        inserts: &[Insert],
+    ) -> Result<Vec<StateNote>> {
+        let mut state = Vec::new();
+        for insert in inserts {
+            let (table, plan) = self.insert_plan(insert)?;
+            state.extend(self.plan_sink(env, &table, &plan)?);
+        }
+        Ok(state)
+    }
+
+    /// The table and the optimised plan of the rows, which have just the columns that the table takes.
+    pub(super) fn insert_plan(&self, insert: &Insert) -> Result<(Arc<Table>, LogicalPlan)> {
+        let table = match self.known_entry(&insert.table)? {
+            Entry::Table { table, .. } => table,
+            entry => {
+                return Err(Error::invalid(format!(
+                    "`{}` is a {}: only tables take rows",
+                    insert.table,
+                    match entry {
+                        Entry::Memory(_) => "table in memory",
+                        other => other.kind(),
+                    }
+                )));
+            }
+        };
+        let plan = self.with_planner(0, |planner| {
+            let plan = planner.plan(&insert.query.query)?;
+            planner.optimize(fitted(plan, &table, insert.columns.as_deref())?)
+        })?;
+        Ok((table, plan))
+    }
+}
+
+/// The rows of a query as a table takes them: its columns in its order, cast to its types, NULL where the statement names no value.
+fn fitted(plan: LogicalPlan, table: &Table, names: Option<&[String]>) -> Result<LogicalPlan> {
+    let columns = table.sink_columns();
+    let given = plan.schema().columns();
+    let targets: Vec<usize> = match names {
+        None => columns.clone(),
+        Some(names) => names
+            .iter()
+            .map(|name| {
+                let at = table.position(name).filter(|at| columns.contains(at));
+                at.ok_or_else(|| {
+                    let takes: Vec<&str> =
+                        columns.iter().map(|at| table.columns[*at].name.as_str()).collect();
+                    Error::invalid(format!(
+                        "`{}` has no column `{name}` that takes values; it has {}",
+                        table.name,
+                        takes.join(", ")
+                    ))
+                })
+            })
+            .collect::<Result<_>>()?,
+    };
+    if given.len() != targets.len() {
+        let takes: Vec<&str> = targets.iter().map(|at| table.columns[*at].name.as_str()).collect();
+        return Err(Error::invalid(format!(
+            "the query has {} columns, and `{}` takes {} ({})",
+            given.len(),
+            table.name,
+            targets.len(),
+            takes.join(", ")
+        )));
+    }
+    let mut exprs = Vec::new();
+    for at in &columns {
+        let column = &table.columns[*at];
+        let value: Expr = match targets.iter().position(|target| target == at) {
+            Some(place) => {
+                let from = plan.schema().field(place).data_type();
+                if !castable(from, &column.data_type) {
+                    return Err(Error::invalid(format!(
+                        "column {} of the query is {}, and column `{}` of `{}` is {}: CAST it",
+                        place + 1,
+                        crate::function::type_name(from),
+                        column.name,
+                        table.name,
+                        crate::function::type_name(&column.data_type),
+                    )));
+                }
+                cast(col(given[place].clone()), column.data_type.clone())
+            }
+            None if column.nullable => lit(ScalarValue::Null),
+            None => {
+                return Err(Error::invalid(format!(
+                    "column `{}` of `{}` is NOT NULL, and the statement gives no value for it",
+                    column.name, table.name
+                )));
+            }
+        };
+        let value = match value {
+            Expr::Literal(ScalarValue::Null, _) => cast(value, column.data_type.clone()),
+            value => value,
+        };
+        exprs.push(value.alias(&column.name));
+    }
+    LogicalPlanBuilder::from(plan)
+        .project(exprs)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(invalid)
+}
+
+/// Whether values are cast without being asked: within numbers, within timestamps, from what is NULL, and between texts; not from text to
+/// number or back, which would hide a mistake.
+fn castable(from: &arrow_schema::DataType, to: &arrow_schema::DataType) -> bool {
+    use arrow_schema::DataType::{Null, Timestamp};
+    let timestamp = |t: &arrow_schema::DataType| matches!(t, Timestamp(..));
+    let text = |t: &arrow_schema::DataType| t.is_string();
+    from == to
+        || *from == Null
+        || (from.is_numeric() && to.is_numeric())
+        || (timestamp(from) && timestamp(to))
+        || (text(from) && text(to))
+        || (from.is_nested() && to.is_nested() && arrow_cast::can_cast_types(from, to))
+        || (from.is_binary() && to.is_binary())
+        || (from.is_temporal()
+            && to.is_temporal()
+            && arrow_cast::can_cast_types(from, to)
+            && !timestamp(from))
+}
+
+impl Session {
+    fn plan_sink(
+        &self,
+        _env: &Environment,
+        table: &Arc<Table>,
+        _plan: &LogicalPlan,
+    ) -> Result<Vec<StateNote>> {
+        Err(Error::unsupported(format!("writing `{}`", table.name)))
+    }
+    pub(super) fn create_table_as(
+        &mut self,
+        create: &CreateTable,
+        _query: &QueryText,
+    ) -> Result<Outcome> {
+        Err(Error::unsupported(format!("CREATE TABLE `{}` AS", create.table.name)))
+    }
+    pub(super) fn create_materialized_view(
+        &mut self,
+        create: &CreateMaterializedView,
+    ) -> Result<Outcome> {
+        Err(Error::unsupported(format!("CREATE MATERIALIZED VIEW `{}`", create.name)))
+    }
+    pub(super) fn load_materialized_view(&mut self, create: &CreateMaterializedView) -> Result<()> {
+        Err(Error::unsupported(format!("CREATE MATERIALIZED VIEW `{}`", create.name)))
+    }
+    pub(super) fn start_materialized_view(
+        &mut self,
+        create: &CreateMaterializedView,
+        _name: &str,
+    ) -> Result<Arc<dyn RunningJob>> {
+        Err(Error::unsupported(format!("CREATE MATERIALIZED VIEW `{}`", create.name)))
+    }
+}
