@@ -8,18 +8,25 @@
 //! | [`Line`](crate::Line) | [`Lines`] | [`ToLines`] |
 //! | any serde type | [`Json`] | [`ToJson`] |
 //! | access logs | [`Nginx`] | |
-//! | columns | [`NginxFields`] | [`ColumnsToJson`](crate::columns::ColumnsToJson) |
+//! | columns | [`NginxFields`], [`TableDecoder`](table::TableDecoder) | [`ColumnsToJson`](crate::columns::ColumnsToJson), [`TableEncoder`](table::TableEncoder) |
 
+mod dead_letters;
 mod json;
 mod lines;
 mod nginx;
 mod records;
+mod rejects;
 pub mod rfc3339;
+pub mod table;
 
 pub use json::{Json, ToJson};
 pub use lines::{Lines, ToLines};
 pub use nginx::{Nginx, NginxFields, NginxRow};
-pub use records::{BatchRecords, OnError, Rejects};
+pub use records::BatchRecords;
+pub use rejects::{OnError, Rejects};
+
+pub(crate) use dead_letters::DeadLetters;
+pub(crate) use table::{write_integer, write_text};
 
 use riverrun_dataflow::{Batch, Columns, Record, Result, Rows, SplitIndex, Timestamp};
 
@@ -78,6 +85,20 @@ pub trait RecordOut {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<()>;
+
+    /// Adds a record with headers. What has no place for headers leaves them out.
+    ///
+    /// # Errors
+    /// As [`RecordOut::push`].
+    fn push_with_headers(
+        &mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        _headers: &[(&str, &[u8])],
+    ) -> Result<()> {
+        self.push(timestamp, key, value)
+    }
 }
 
 /// Makes records of rows. A clone of it encodes for one subtask.

@@ -33,3 +33,4 @@ pub use columns::{NginxColumns, UnknownColumn};
 pub use error::{NginxError, Reason};
 pub use line::{AccessLine, LineParser, parse, parse_host_and_time};
 pub use row::{Access, AccessHit, Request};
+pub(crate) use text::{present, text};

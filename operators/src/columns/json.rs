@@ -10,7 +10,7 @@ use arrow_array::{Array, ArrayRef, StringArray};
 use arrow_schema::{DataType, TimeUnit};
 use riverrun_dataflow::{Columns, NO_TIMESTAMP, Result, Timestamp};
 
-use crate::format::{ColumnEncoder, RecordOut, rfc3339};
+use crate::format::{ColumnEncoder, RecordOut, rfc3339, write_integer, write_text};
 
 /// A row becomes a JSON object of the chosen columns, in their order; the key is a column's text; the record's timestamp is
 /// the event time column's.
@@ -173,61 +173,5 @@ impl TimeText {
             self.text.push(b'"');
         }
         &self.text
-    }
-}
-
-#[inline]
-fn write_integer(value: i64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut left = value.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        at -= 1;
-        digits[at] = b'-';
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-/// Text in quotes, with the escapes that JSON demands and no others.
-#[inline]
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        write_escaped(text, out);
-    } else {
-        out.extend_from_slice(text.as_bytes());
-    }
-    out.push(b'"');
-}
-
-#[cold]
-fn write_escaped(text: &str, out: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        let escape = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x08 => b'b',
-            0x0c => b'f',
-            0..b' ' => {
-                // Writing to a vector cannot fail.
-                let _ = write!(out, "\\u{byte:04x}");
-                continue;
-            }
-            _ => {
-                out.push(byte);
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', escape]);
     }
 }

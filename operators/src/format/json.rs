@@ -62,7 +62,7 @@ impl<T: Record> RowDecoder for Json<T> {
     ) -> Result<()> {
         records.try_for_each(|record| {
             let Some(value) = record.value else {
-                return rejects.reject(record.offset, "the record has no value");
+                return rejects.reject(record, "the record has no value");
             };
             match serde_json::from_slice(value) {
                 Ok(row) => {
@@ -70,7 +70,7 @@ impl<T: Record> RowDecoder for Json<T> {
                     Ok(())
                 }
                 Err(error) => {
-                    rejects.reject(record.offset, format_args!("no {}: {error}", short_name::<T>()))
+                    rejects.reject(record, format_args!("no {}: {error}", short_name::<T>()))
                 }
             }
         })

@@ -28,7 +28,7 @@ impl RowDecoder for Lines {
                 out.push(Line::from(records.slice_of(value)), event_time(record));
                 Ok(())
             }
-            None => rejects.reject(record.offset, "the record has no value"),
+            None => rejects.reject(record, "the record has no value"),
         })
     }
 }

@@ -106,7 +106,7 @@ impl<T: NginxRow> RowDecoder for Nginx<T> {
                     out.push(row, time);
                     Ok(())
                 }
-                Err(error) => rejects.reject(record.offset, error),
+                Err(error) => rejects.reject(record, error),
             }
         })
     }
@@ -147,7 +147,7 @@ impl ColumnDecoder for NginxFields {
     fn decode(&mut self, records: &BatchRecords<'_>, rejects: &mut Rejects) -> Result<()> {
         records.try_for_each(|record| match self.columns.push(record.value.unwrap_or_default()) {
             Ok(()) => Ok(()),
-            Err(error) => rejects.reject(record.offset, error),
+            Err(error) => rejects.reject(record, error),
         })
     }
 

@@ -1,28 +1,67 @@
-//! The records of a log batch as decoders see them, and what becomes of broken ones.
-
-use std::fmt;
-use std::sync::Arc;
+//! The records of a log batch, or the lines of a file, as decoders see them.
 
 use bytes::Bytes;
-use riverrun_dataflow::{Error, NO_TIMESTAMP, OperatorMetrics, Result, Timestamp};
-use riverrun_log_store::{Record, Records};
+use riverrun_dataflow::{Error, NO_TIMESTAMP, Result, Timestamp};
+use riverrun_log_store::{Headers, Record, Records};
 
-/// The records of one log batch that are to be decoded.
+use crate::Line;
+
+/// The records of one log batch that are to be decoded; or lines, which are records with nothing but a value.
 pub struct BatchRecords<'a> {
-    records: &'a Records,
-    from: i64,
+    held: Held<'a>,
     place: &'a str,
+    topic: &'a str,
+    partition: i32,
+}
+
+enum Held<'a> {
+    /// Those with an offset in a range.
+    Log(&'a Records, std::ops::Range<i64>),
+    /// Lines, and where each begins.
+    Lines(&'a [Line], &'a [u64]),
 }
 
 impl<'a> BatchRecords<'a> {
     /// The records with an offset of `from` or more; `place` names the partition in messages.
     pub fn new(records: &'a Records, from: i64, place: &'a str) -> Self {
-        Self { records, from, place }
+        Self { held: Held::Log(records, from..i64::MAX), place, topic: "", partition: -1 }
+    }
+
+    /// Lines as records: the offset of each is where it begins, `at`, in what `place` names.
+    pub fn of_lines(lines: &'a [Line], at: &'a [u64], place: &'a str) -> Self {
+        Self { held: Held::Lines(lines, at), place, topic: "", partition: -1 }
+    }
+
+    /// Only records with an offset below `end`.
+    pub fn until(mut self, end: i64) -> Self {
+        if let Held::Log(_, range) = &mut self.held {
+            range.end = end;
+        }
+        self
+    }
+
+    /// Says which partition they are of.
+    pub fn in_partition(mut self, topic: &'a str, partition: u32) -> Self {
+        (self.topic, self.partition) = (topic, partition.cast_signed());
+        self
+    }
+
+    /// The topic's name; empty if that is not known.
+    pub fn topic(&self) -> &'a str {
+        self.topic
+    }
+
+    /// Number of the partition; -1 if that is not known.
+    pub fn partition(&self) -> i32 {
+        self.partition
     }
 
     /// How many records there are at most.
     pub fn len(&self) -> usize {
-        self.records.len()
+        match &self.held {
+            Held::Log(records, _) => records.len(),
+            Held::Lines(lines, _) => lines.len(),
+        }
     }
 
     /// Whether there are none.
@@ -36,11 +75,19 @@ impl<'a> BatchRecords<'a> {
     /// What `each` returns; [`Error::Format`] where the batch does not hold the records it promises.
     #[inline]
     pub fn try_for_each(&self, mut each: impl FnMut(&Record<'_>) -> Result<()>) -> Result<()> {
+        let (records, range) = match &self.held {
+            Held::Log(records, range) => (records, range),
+            Held::Lines(lines, at) => {
+                return lines
+                    .iter()
+                    .zip(*at)
+                    .try_for_each(|(line, at)| each(&line_record(line, *at)));
+            }
+        };
         let mut failed = None;
-        let from = self.from;
-        self.records
+        records
             .for_each(|record| {
-                if record.offset >= from
+                if range.contains(&record.offset)
                     && failed.is_none()
                     && let Err(error) = each(&record)
                 {
@@ -54,13 +101,26 @@ impl<'a> BatchRecords<'a> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// A key or value of one of these records as shared bytes, without copying it.
+    /// A key or value of one of these records as shared bytes: not copied, unless it is of a line.
     ///
     /// # Panics
-    /// If `part` does not lie within one of the records.
+    /// If `part` does not lie within one of the log's records.
     #[inline]
     pub fn slice_of(&self, part: &[u8]) -> Bytes {
-        self.records.slice_of(part)
+        match &self.held {
+            Held::Log(records, _) => records.slice_of(part),
+            Held::Lines(..) => Bytes::copy_from_slice(part),
+        }
+    }
+}
+
+fn line_record(line: &Line, at: u64) -> Record<'_> {
+    Record {
+        offset: at.cast_signed(),
+        timestamp: -1,
+        key: None,
+        value: Some(line.as_bytes()),
+        headers: Headers::default(),
     }
 }
 
@@ -68,64 +128,4 @@ impl<'a> BatchRecords<'a> {
 #[inline]
 pub(crate) fn event_time(record: &Record<'_>) -> Timestamp {
     if record.timestamp == -1 { NO_TIMESTAMP } else { record.timestamp }
-}
-
-/// What to do with a record that cannot be decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// Fail the subtask, naming the record.
-    #[default]
-    Fail,
-    /// Count it (`rejected_records`), log it, and go on.
-    Skip,
-}
-
-/// Where decoders hand in the records that they cannot decode.
-#[derive(Debug)]
-pub struct Rejects {
-    policy: OnError,
-    place: String,
-    rejected: u64,
-    metrics: Option<Arc<OperatorMetrics>>,
-}
-
-/// How many rejected records of a split are logged one by one.
-const LOGGED: u64 = 10;
-
-impl Rejects {
-    /// Rejects of the split called `place`, to be counted in `metrics`.
-    pub fn new(
-        policy: OnError,
-        place: impl Into<String>,
-        metrics: Option<Arc<OperatorMetrics>>,
-    ) -> Self {
-        Self { policy, place: place.into(), rejected: 0, metrics }
-    }
-
-    /// The record at `offset` is not what it should be.
-    ///
-    /// # Errors
-    /// [`Error::Format`] naming the record, unless the policy is to skip it.
-    #[cold]
-    pub fn reject(&mut self, offset: i64, reason: impl fmt::Display) -> Result<()> {
-        let place = format!("{}@{offset}", self.place);
-        if self.policy == OnError::Fail {
-            return Err(Error::Format { place, reason: reason.to_string() });
-        }
-        self.rejected += 1;
-        if let Some(metrics) = &self.metrics {
-            OperatorMetrics::add(&metrics.rejected_records, 1);
-        }
-        match self.rejected {
-            ..LOGGED => tracing::warn!("skipped {place}: {reason}"),
-            LOGGED => tracing::warn!("skipped {place}: {reason}; further ones are only counted"),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// How many records were rejected so far.
-    pub fn rejected(&self) -> u64 {
-        self.rejected
-    }
 }

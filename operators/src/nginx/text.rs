@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// The bytes as UTF-8. Bytes that are none become `\xE4`, which is how nginx itself escapes them unless it is told not to.
 #[inline]
-pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(escaped(bytes)),
@@ -27,6 +27,6 @@ fn escaped(bytes: &[u8]) -> String {
 
 /// The field, unless nginx had nothing for it.
 #[inline]
-pub(super) fn present(field: &[u8]) -> Option<&[u8]> {
+pub(crate) fn present(field: &[u8]) -> Option<&[u8]> {
     (field != b"-" && !field.is_empty()).then_some(field)
 }

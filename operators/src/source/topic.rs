@@ -15,7 +15,7 @@ use riverrun_log_store::{Decompressor, Store};
 
 use self::split::{Progress, Split, TaskWaker};
 use super::alarm::Alarm;
-use crate::format::{BatchDecoder, OnError, Rejects};
+use crate::format::{BatchDecoder, DeadLetters, OnError, Rejects};
 
 /// Where reading begins when there is no checkpoint to go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,16 +142,19 @@ pub(super) struct TopicSource<D> {
     decompressor: Decompressor,
     task: Arc<TaskWaker>,
     alarm: Alarm,
+    dead_letters: Option<DeadLetters>,
     surroundings: Option<OperatorContext>,
 }
 
 impl<D: BatchDecoder> TopicSource<D> {
     pub(super) fn new(input: TopicInput, decoder: D, resources: &Resources) -> Result<Self> {
         let store = resources.get::<Store>(&format!("the source of topic `{}`", input.topic))?;
+        let dead_letters = DeadLetters::of(&input.on_error, resources)?;
         Ok(Self {
             input,
             decoder,
             store,
+            dead_letters,
             splits: Vec::new(),
             events: VecDeque::new(),
             decompressor: Decompressor::new(),
@@ -159,6 +162,11 @@ impl<D: BatchDecoder> TopicSource<D> {
             alarm: Alarm::default(),
             surroundings: None,
         })
+    }
+
+    /// What was rejected is durable before the position behind it is told.
+    fn flush_dead_letters(&self) -> Result<()> {
+        self.dead_letters.as_ref().map_or(Ok(()), DeadLetters::flush)
     }
 
     /// The next batch of the split that is furthest behind, if any has something.
@@ -238,8 +246,12 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
                 Some(bytes) => Some(super::position(&context.operator, &name, bytes)?),
                 None => None,
             };
-            let rejects =
-                Rejects::new(self.input.on_error, name.as_str(), Some(context.metrics.clone()));
+            let rejects = Rejects::new(
+                self.input.on_error.clone(),
+                name.as_str(),
+                Some(context.metrics.clone()),
+            )
+            .with_dead_letters(self.dead_letters.clone());
             let split =
                 Split::open(&self.input, &context.operator, log, partition, position, rejects)?;
             self.events.push_back(SourceEvent::Split(split.index(), SplitStatus::Active));
@@ -262,7 +274,7 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
             Err(error) => Poll::Ready(Err(error)),
             Ok(Some(event)) => Poll::Ready(Ok(event)),
             Ok(None) if self.splits.iter().all(Split::is_finished) => {
-                Poll::Ready(Ok(SourceEvent::End))
+                Poll::Ready(self.flush_dead_letters().map(|()| SourceEvent::End))
             }
             Ok(None) => {
                 // Splits that have just been read to their end begin to be silent now.
@@ -276,6 +288,7 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
     }
 
     fn snapshot(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
+        self.flush_dead_letters()?;
         let operator = self.surroundings.as_ref().map_or("topic", |context| &context.operator);
         let encode = |split: &Split| {
             Ok((split.name().to_owned(), super::encoded(operator, &split.position())?))

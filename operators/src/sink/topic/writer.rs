@@ -156,6 +156,17 @@ impl RecordOut for Writing<'_> {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<()> {
+        self.push_with_headers(timestamp, key, value, &[])
+    }
+
+    #[inline]
+    fn push_with_headers(
+        &mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, &[u8])],
+    ) -> Result<()> {
         let writer = &mut *self.writer;
         let index = match writer.partitions.len() {
             1 => 0,
@@ -174,7 +185,7 @@ impl RecordOut for Writing<'_> {
             part.builder.transactional(identity.id, identity.epoch, sequence);
         }
         part.builder
-            .append(timestamp, key, value, &[])
+            .append(timestamp, key, value, headers)
             .map_err(|error| writer.output.failed(error))?;
         if part.builder.size_bytes() >= writer.output.batch_bytes {
             self.append(index)?;

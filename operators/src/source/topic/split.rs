@@ -238,7 +238,9 @@ impl Split {
                     place: format!("{}@{}", self.name, header.base_offset),
                     reason: error.to_string(),
                 })?;
-                let records = BatchRecords::new(&records, self.position, &self.name);
+                let records = BatchRecords::new(&records, self.position, &self.name)
+                    .until(self.end.unwrap_or(i64::MAX))
+                    .in_partition(&input.topic, self.index);
                 decoder.decode(&records, &mut self.rejects)?;
                 self.reached = self.reached.max(header.max_timestamp);
             }
