@@ -5,6 +5,7 @@
 //! | `operator/memory.rs` | rows in memory, as a source |
 //! | `operator/watermark.rs` | event time |
 //! | `operator/calc.rs` | filter and projection, without state |
+//! | `operator/join.rs` | joins of two streams |
 //! | `operator/rank.rs` | top-N, deduplication, LIMIT, one row a key: rows by their rank |
 //! | `operator/collect.rs` | the result of a query, for whoever waits for it |
 
@@ -12,6 +13,7 @@ pub mod calc;
 pub mod collect;
 mod emission;
 mod groups;
+pub mod join;
 pub mod memory;
 pub mod rank;
 mod reached;
