@@ -23,7 +23,9 @@ impl Session {
             Statement::Insert(insert) => self.explain_inserts(std::slice::from_ref(insert))?,
             Statement::StatementSet(inserts) => self.explain_inserts(inserts)?,
             _ => {
-                return Err(Error::invalid("EXPLAIN takes a query, INSERT INTO or a statement set"));
+                return Err(Error::invalid(
+                    "EXPLAIN takes a query, INSERT INTO or a statement set",
+                ));
             }
         };
         let rows = text.lines().map(|line| vec![Some(line.to_owned())]).collect();

@@ -12,9 +12,9 @@ use datafusion::prelude::{SessionContext, col};
 use proptest::prelude::*;
 use riverrun_dataflow::{Barrier, Operator, RestoredState, Snapshot, SnapshotKind};
 
+use super::subtasks::{Contents, Subtasks, add, changes};
 use super::*;
 use crate::Changes;
-use super::subtasks::{Contents, Subtasks, add, changes};
 
 const TYPES: [JoinType; 10] = [
     JoinType::Inner,
