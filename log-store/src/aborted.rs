@@ -81,6 +81,13 @@ impl AbortedIndex {
         &self.entries[start..stop.max(start)]
     }
 
+    /// Forgets the transactions whose markers were at these offsets, which are in order.
+    pub fn forget_markers(&mut self, offsets: &[i64]) {
+        if !offsets.is_empty() {
+            self.entries.retain(|entry| offsets.binary_search(&entry.last_offset).is_err());
+        }
+    }
+
     /// Forgets transactions that lie wholly below the log start offset.
     pub fn remove_below(&mut self, log_start: i64) {
         let keep_from = self.entries.partition_point(|entry| entry.last_offset < log_start);

@@ -5,11 +5,13 @@
 //! [`Batch::records`] pays for decompression, and nobody pays for decoding what is not read.
 
 mod builder;
+mod compacted;
 mod control;
 mod header;
 mod records;
 
 pub use builder::BatchBuilder;
+pub(crate) use compacted::{BatchRewriter, emptied, hole, is_hole};
 pub use control::control_batch;
 pub use header::{
     Attributes, BatchHeader, CRC_START, HEADER_LEN, LENGTH_PREFIX, MAGIC, crc32c, stamp,

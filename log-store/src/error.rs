@@ -119,6 +119,17 @@ pub enum Error {
         /// The topic's limit in bytes.
         limit: usize,
     },
+    /// A record without a key, sent to a topic that is compacted by key. Nothing of the append was written.
+    #[error(
+        "record {record} of a batch has no key, but topic `{topic}` is compacted by key: give each \
+         record a key, or set `cleanup.policy=delete`"
+    )]
+    KeyMissing {
+        /// The topic.
+        topic: String,
+        /// Which record of its batch, counted from 0.
+        record: usize,
+    },
     /// An offset outside of what the partition holds.
     #[error(
         "offset {offset} of {topic}-{partition} is out of range: the log holds {log_start} to {log_end}"
@@ -283,6 +294,7 @@ impl Error {
             | Error::InvalidTopicName { .. }
             | Error::InvalidConfig { .. }
             | Error::MessageTooLarge { .. }
+            | Error::KeyMissing { .. }
             | Error::UnsupportedMagic { .. }
             | Error::UnknownCompression { .. }
             | Error::Compression { .. }

@@ -43,6 +43,7 @@
 //! | `environment` | files, clock and randomness as traits: the real ones, and a simulated disk |
 //! | `index`, `segment` | one segment: batches back to back, and an entry with a checksum for each |
 //! | `partition` | segments in a row: append, group commit, read, recovery, retention |
+//! | `compaction` | of each key the newest record stays |
 //! | `topic`, `metadata`, `store` | names and configurations, the store's own durable map, the directory |
 //! | `producer_state`, `transaction`, `aborted` | idempotence and transactions of a partition, as pure state machines |
 //! | `coordinator` | producer ids, fencing, and commits over many partitions by one write |
@@ -76,6 +77,7 @@ mod topic;
 
 // ... under the rules of idempotence and transactions ...
 mod aborted;
+mod compaction;
 mod coordinator;
 mod producer_state;
 mod transaction;
@@ -108,5 +110,7 @@ pub use producer::{Acks, Producer, ProducerConfig};
 pub use producer_state::{NO_PRODUCER_ID, Rejection};
 pub use record::{Headers, Record, RecordIter};
 pub use store::{MaintenanceReport, Store, StoreOptions, TopicInfo};
-pub use topic::{FlushMode, METADATA_TOPIC, TopicConfig, check_topic_name};
+pub use topic::{
+    CleanupPolicy, DirtyRatio, FlushMode, METADATA_TOPIC, TopicConfig, check_topic_name,
+};
 pub use transaction::{ProducerIdentity, TransactionOutcome};

@@ -13,12 +13,13 @@
 //!   (Topics that are flushed in the background show appends at once.)
 //! - The last stable offset follows the high watermark, but stops at the first open transaction.
 //! - Retention moves the log start.
+//! - Compaction puts segments with fewer records in the place of others; see [`compaction`](crate::compaction).
 //!
 //! After a failed sync or write the partition stops: it answers reads, and refuses everything else
 //! until the store is opened again, because nobody knows what is on the disk.
 //!
-//! Locks are taken in this order: leadership of a flush, the writer, the segments; each is held as
-//! shortly as its name says.
+//! Locks are taken in this order: leadership of a flush, the writer, the right to reshape, the segments;
+//! each is held as shortly as its name says.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::task::Waker;
 
 use crate::aborted::AbortedIndex;
+use crate::compaction::CompactionState;
 use crate::environment::{Environment, LockGuard};
 use crate::error::{Error, Result};
 use crate::producer_state::{ProducerStates, Rejection};
@@ -110,6 +112,9 @@ pub(crate) struct Shared {
     pub aborted: RwLock<AbortedIndex>,
     pub flush: flush::GroupCommit,
     pub recovery_point: Mutex<recovery_point::RecoveryPointFile>,
+    pub compaction: Mutex<CompactionState>,
+    /// Held while segments are removed or replaced: by retention and by compaction.
+    pub reshaping: Mutex<()>,
     log_start: AtomicI64,
     last_stable: AtomicI64,
     high_watermark: AtomicI64,
@@ -139,6 +144,7 @@ pub(crate) struct Recovered {
     pub states: ProducerStates,
     pub aborted: AbortedIndex,
     pub recovery_point: recovery_point::RecoveryPointFile,
+    pub compaction: CompactionState,
     pub log_start: i64,
     /// Bytes behind the recovery point.
     pub checked: u64,
@@ -154,6 +160,7 @@ impl Partition {
             mut states,
             aborted,
             recovery_point,
+            compaction,
             log_start,
             checked,
             rebuilt: _,
@@ -174,6 +181,8 @@ impl Partition {
             aborted: RwLock::new(aborted),
             flush: flush::GroupCommit::new(log_end),
             recovery_point: Mutex::new(recovery_point),
+            compaction: Mutex::new(compaction),
+            reshaping: Mutex::new(()),
             log_start: AtomicI64::new(log_start),
             last_stable: AtomicI64::new(last_stable),
             high_watermark: AtomicI64::new(log_end),
@@ -282,6 +291,13 @@ impl Shared {
 
     pub fn segments(&self) -> Vec<Arc<Segment>> {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a segment is still one of the partition's: neither removed nor replaced.
+    pub fn is_current(&self, segment: &Arc<Segment>) -> bool {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let at = segments.partition_point(|s| s.base_offset() < segment.base_offset());
+        segments.get(at).is_some_and(|found| Arc::ptr_eq(found, segment))
     }
 
     pub fn config(&self) -> TopicConfig {

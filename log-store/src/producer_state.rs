@@ -173,6 +173,15 @@ struct Producer {
     last_seen_ms: i64,
 }
 
+/// What a producer sent last, as far as compaction has to keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastBatch {
+    /// The producer's epoch.
+    pub epoch: i16,
+    /// Base offset of its last batch; `None` if only a marker was seen of this epoch.
+    pub base_offset: Option<i64>,
+}
+
 /// The producers and open transactions of one partition.
 ///
 /// Producers are ordered by id, so that snapshots of equal states are equal bytes.
@@ -191,6 +200,14 @@ impl ProducerStates {
     /// Whether no producer is known.
     pub fn is_empty(&self) -> bool {
         self.producers.is_empty()
+    }
+
+    /// The last batch of each producer, by producer id.
+    pub fn last_batches(&self) -> impl Iterator<Item = (i64, LastBatch)> {
+        self.producers.iter().map(|(id, producer)| {
+            let base_offset = producer.batches.back().map(|batch| batch.base_offset);
+            (*id, LastBatch { epoch: producer.epoch, base_offset })
+        })
     }
 
     /// The epoch that a producer id last wrote with.

@@ -46,6 +46,11 @@ impl<'a> Headers<'a> {
         self.count == 0
     }
 
+    /// The headers as they are stored, without their number.
+    pub(crate) fn encoded(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Walks the headers again from the first.
     pub fn iter(&self) -> Headers<'a> {
         *self

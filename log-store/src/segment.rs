@@ -364,6 +364,16 @@ impl Segment {
         }
     }
 
+    /// The largest timestamp of the first batch; `None` if the segment is empty or the batch has none.
+    pub fn first_timestamp(&self) -> Result<Option<i64>, SegmentError> {
+        let contents = self.read();
+        if contents.written + contents.pending.len() as u64 == 0 {
+            return Ok(None);
+        }
+        let timestamp = self.entry(&contents, 0)?.max_timestamp;
+        Ok((timestamp != NO_TIMESTAMP).then_some(timestamp))
+    }
+
     /// The first batch that has a record with this timestamp or a later one.
     pub fn entry_for_timestamp(&self, timestamp: i64) -> Result<Option<IndexEntry>, SegmentError> {
         let contents = self.read();

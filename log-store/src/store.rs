@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::compaction::{Cleaner, Limits};
 use crate::coordinator::Coordinator;
 use crate::environment::{Environment, LockAttempt, LockGuard};
 use crate::error::{Error, Result};
@@ -32,6 +33,12 @@ pub struct StoreOptions {
     pub maintenance_interval: Duration,
     /// Idempotent producers that have not written for this long are forgotten. A day, as in Kafka.
     pub producer_expiry: Duration,
+    /// Memory that compaction may take for the keys of a pass, in bytes: 24 for each, and a third more. 64 MiB,
+    /// which is two million keys.
+    pub compaction_memory: usize,
+    /// How many bytes compaction reads in one maintenance interval, and so how long it may keep the disk busy.
+    /// 64 MiB.
+    pub compaction_step_bytes: u64,
 }
 
 impl Default for StoreOptions {
@@ -39,6 +46,8 @@ impl Default for StoreOptions {
         StoreOptions {
             maintenance_interval: Duration::from_secs(1),
             producer_expiry: Duration::from_secs(24 * 60 * 60),
+            compaction_memory: 64 << 20,
+            compaction_step_bytes: 64 << 20,
         }
     }
 }
@@ -48,6 +57,10 @@ impl Default for StoreOptions {
 pub struct MaintenanceReport {
     /// Segments that retention removed.
     pub segments_removed: usize,
+    /// Segments that compaction replaced by others with fewer records.
+    pub segments_compacted: usize,
+    /// Bytes that compaction removed.
+    pub bytes_compacted: u64,
     /// Partitions where something went wrong, with the error's text. They are tried again next time.
     pub failures: Vec<(String, u32, String)>,
 }
@@ -109,7 +122,16 @@ struct Shared {
     topics: RwLock<BTreeMap<String, topics::Topic>>,
     /// Held while topics are created, changed or deleted.
     changing: Mutex<()>,
+    /// Held while a step of compaction is under way.
+    cleaner: Mutex<Compaction>,
     closed: AtomicBool,
+}
+
+/// Compaction, and when it last had a turn.
+#[derive(Debug, Default)]
+struct Compaction {
+    cleaner: Cleaner,
+    turn: Option<Duration>,
 }
 
 impl Store {
@@ -149,6 +171,7 @@ impl Store {
                 coordinator: Coordinator::default(),
                 topics: RwLock::new(BTreeMap::new()),
                 changing: Mutex::new(()),
+                cleaner: Mutex::default(),
                 closed: AtomicBool::new(false),
             }),
         };
@@ -188,7 +211,7 @@ impl Store {
         partition::flush_many(partitions)
     }
 
-    /// Does what is due: interval flushes, rolling by age, retention. The background thread calls it;
+    /// Does what is due: interval flushes, rolling by age, retention, a step of compaction. The background thread calls it;
     /// in an environment without one, whoever drives the store does.
     ///
     /// # Errors
@@ -213,7 +236,30 @@ impl Store {
                 )),
             }
         }
+        self.compact(&mut report);
         Ok(report)
+    }
+
+    /// Gives compaction a turn. In the background it has one in each interval, however often topics are flushed.
+    fn compact(&self, report: &mut MaintenanceReport) {
+        let Shared { environment, options, .. } = &*self.shared;
+        let mut compaction = guard(&self.shared.cleaner);
+        let now = environment.clock.monotonic();
+        let interval = options.maintenance_interval;
+        let early = compaction.turn.is_some_and(|turn| now.saturating_sub(turn) < interval);
+        if environment.background && early {
+            return;
+        }
+        compaction.turn = Some(now);
+        let limits =
+            Limits { memory: options.compaction_memory, step_bytes: options.compaction_step_bytes };
+        let partitions = self.partitions();
+        let compacted = compaction.cleaner.work(&partitions, limits, |partition, error| {
+            let topic = partition.topic().to_owned();
+            report.failures.push((topic, partition.index(), error.to_string()));
+        });
+        report.segments_compacted = compacted.segments;
+        report.bytes_compacted = compacted.bytes_removed;
     }
 
     /// Flushes everything, so that the next open has nothing to check, and refuses further work. The
@@ -228,6 +274,7 @@ impl Store {
         if let Some(maintenance) = &self.maintenance {
             maintenance.stop();
         }
+        guard(&self.shared.cleaner).cleaner.abandon();
         let mut result = Ok(());
         for partition in self.partitions() {
             result = result.and(partition.close());

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+mod cleanup;
+
+pub use cleanup::{CleanupPolicy, DirtyRatio};
+
 /// The topic in which the store keeps what it knows about itself.
 pub const METADATA_TOPIC: &str = "__metadata";
 
@@ -69,10 +73,13 @@ impl FromStr for FlushMode {
 pub struct TopicConfig {
     /// Number of partitions, at least 1. May grow, never shrink.
     pub partitions: u32,
-    /// `retention.ms`: segments whose newest record is older are removed. `None` (-1): never.
-    pub retention_ms: Option<u64>,
-    /// `retention.bytes`: oldest segments are removed while the partition has more without them.
+    /// `cleanup.policy`: whether old records are removed by age and size, or by key, or both.
+    pub cleanup_policy: CleanupPolicy,
+    /// `retention.ms`: segments whose newest record is older are removed, if the policy has `delete`.
     /// `None` (-1): never.
+    pub retention_ms: Option<u64>,
+    /// `retention.bytes`: oldest segments are removed while the partition has more without them, if the
+    /// policy has `delete`. `None` (-1): never.
     pub retention_bytes: Option<u64>,
     /// `segment.bytes`: a segment is sealed before it grows beyond this.
     pub segment_bytes: u64,
@@ -82,6 +89,17 @@ pub struct TopicConfig {
     pub flush_mode: FlushMode,
     /// `max.message.bytes`: the largest batch that is taken.
     pub max_message_bytes: u32,
+    /// `min.cleanable.dirty.ratio`: a partition is compacted when more than this share of its bytes was
+    /// never compacted.
+    pub min_cleanable_dirty_ratio: DirtyRatio,
+    /// `delete.retention.ms`: how long a tombstone stays after compaction has removed the records before it,
+    /// so that readers who are behind still see it.
+    pub delete_retention_ms: u64,
+    /// `min.compaction.lag.ms`: records younger than this are not compacted.
+    pub min_compaction_lag_ms: u64,
+    /// `max.compaction.lag.ms`: a partition with an older record that was never compacted is compacted whatever
+    /// its dirty ratio.
+    pub max_compaction_lag_ms: u64,
 }
 
 impl Default for TopicConfig {
@@ -89,28 +107,38 @@ impl Default for TopicConfig {
     fn default() -> Self {
         TopicConfig {
             partitions: 1,
+            cleanup_policy: CleanupPolicy::Delete,
             retention_ms: None,
             retention_bytes: None,
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 60 * 60 * 1000,
             flush_mode: FlushMode::Commit,
             max_message_bytes: 16 << 20,
+            min_cleanable_dirty_ratio: DirtyRatio::HALF,
+            delete_retention_ms: 24 * 60 * 60 * 1000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX as u64,
         }
     }
 }
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 12] = [
     "partitions",
+    "cleanup.policy",
     "retention.ms",
     "retention.bytes",
     "segment.bytes",
     "segment.ms",
     "flush.mode",
     "max.message.bytes",
+    "min.cleanable.dirty.ratio",
+    "delete.retention.ms",
+    "min.compaction.lag.ms",
+    "max.compaction.lag.ms",
 ];
 
 impl TopicConfig {
-    /// Sets a value by Kafka's name for it. `cleanup.policy` is known with the one value `delete`.
+    /// Sets a value by Kafka's name for it.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for a name that is not known, or a value that cannot be.
@@ -129,14 +157,46 @@ impl TopicConfig {
                 }
                 self.max_message_bytes = bytes;
             }
-            "cleanup.policy" if value == "delete" => {}
-            "cleanup.policy" => return Err(invalid(key, value, "only `delete` is supported")),
+            "cleanup.policy" => self.cleanup_policy = value.parse()?,
+            "min.cleanable.dirty.ratio" => self.min_cleanable_dirty_ratio = value.parse()?,
+            "delete.retention.ms" => self.delete_retention_ms = milliseconds(key, value)?,
+            "min.compaction.lag.ms" => self.min_compaction_lag_ms = milliseconds(key, value)?,
+            "max.compaction.lag.ms" => self.max_compaction_lag_ms = positive(key, value)?,
             _ => {
                 let known = KEYS.join(", ");
                 return Err(invalid(key, value, &format!("unknown key; known are {known}")));
             }
         }
         Ok(())
+    }
+
+    /// The configuration that results from the defaults and these values.
+    ///
+    /// ```
+    /// use riverrun_log_store::TopicConfig;
+    ///
+    /// let config = TopicConfig::from_settings([("cleanup.policy", "compact"), ("partitions", "4")])?;
+    /// assert!(config.cleanup_policy.compacts());
+    /// assert_eq!(config.get("partitions").as_deref(), Some("4"));
+    /// # Ok::<(), riverrun_log_store::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TopicConfig::set`].
+    pub fn from_settings<K: AsRef<str>, V: AsRef<str>>(
+        settings: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self> {
+        let mut config = TopicConfig::default();
+        settings
+            .into_iter()
+            .try_for_each(|(key, value)| config.set(key.as_ref(), value.as_ref()))?;
+        config.check_lags()?;
+        Ok(config)
+    }
+
+    /// A value by Kafka's name for it; `None` for a name that is not known.
+    pub fn get(&self, key: &str) -> Option<String> {
+        self.settings().into_iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
     /// Sets several values; none of them if one is refused.
@@ -146,6 +206,7 @@ impl TopicConfig {
     pub fn set_all(&mut self, settings: &[(&str, &str)]) -> Result<()> {
         let mut changed = self.clone();
         settings.iter().try_for_each(|(key, value)| changed.set(key, value))?;
+        changed.check_lags()?;
         *self = changed;
         Ok(())
     }
@@ -155,12 +216,17 @@ impl TopicConfig {
         let limit = |value: Option<u64>| value.map_or("-1".to_owned(), |v| v.to_string());
         let values = [
             self.partitions.to_string(),
+            self.cleanup_policy.to_string(),
             limit(self.retention_ms),
             limit(self.retention_bytes),
             self.segment_bytes.to_string(),
             self.segment_ms.to_string(),
             self.flush_mode.to_string(),
             self.max_message_bytes.to_string(),
+            self.min_cleanable_dirty_ratio.to_string(),
+            self.delete_retention_ms.to_string(),
+            self.min_compaction_lag_ms.to_string(),
+            self.max_compaction_lag_ms.to_string(),
         ];
         KEYS.into_iter().zip(values).collect()
     }
@@ -168,7 +234,25 @@ impl TopicConfig {
     pub(crate) fn validate(&self) -> Result<()> {
         // Each value goes through the same check as one that comes as text.
         let mut checked = self.clone();
-        self.settings().into_iter().try_for_each(|(key, value)| checked.set(key, &value))
+        self.settings().into_iter().try_for_each(|(key, value)| checked.set(key, &value))?;
+        self.check_lags()
+    }
+
+    fn check_lags(&self) -> Result<()> {
+        if self.min_compaction_lag_ms <= self.max_compaction_lag_ms {
+            return Ok(());
+        }
+        let value = self.min_compaction_lag_ms.to_string();
+        let reason =
+            format!("it is more than max.compaction.lag.ms={}", self.max_compaction_lag_ms);
+        Err(invalid("min.compaction.lag.ms", &value, &reason))
+    }
+
+    /// After how long a segment is sealed: one that is never sealed is never compacted.
+    pub(crate) fn seal_after_ms(&self) -> i64 {
+        let lag =
+            if self.cleanup_policy.compacts() { self.max_compaction_lag_ms } else { u64::MAX };
+        self.segment_ms.min(lag).min(i64::MAX as u64) as i64
     }
 
     /// As stored in the metadata: a line a value, readable in a dump.
@@ -198,6 +282,11 @@ fn positive<T: FromStr + PartialOrd + From<u8>>(key: &str, value: &str) -> Resul
         .ok()
         .filter(|number| *number >= T::from(1))
         .ok_or_else(|| invalid(key, value, "give a whole number from 1 on"))
+}
+
+fn milliseconds(key: &str, value: &str) -> Result<u64> {
+    let number = value.parse::<i64>().ok().and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| invalid(key, value, "give a whole number of milliseconds from 0 on"))
 }
 
 fn limit(key: &str, value: &str) -> Result<Option<u64>> {
@@ -232,12 +321,17 @@ mod tests {
     fn configurations_round_trip_as_text() {
         let config = TopicConfig {
             partitions: 3,
+            cleanup_policy: CleanupPolicy::CompactDelete,
             retention_ms: Some(5),
             retention_bytes: Some(0),
             segment_bytes: 1,
             segment_ms: 9,
             flush_mode: FlushMode::Interval(Duration::from_millis(250)),
             max_message_bytes: 77,
+            min_cleanable_dirty_ratio: DirtyRatio::new(0.125).expect("a share"),
+            delete_retention_ms: 0,
+            min_compaction_lag_ms: 6,
+            max_compaction_lag_ms: 7,
         };
         assert_eq!(TopicConfig::decode(&config.encode()).expect("own text"), config);
         let default = TopicConfig::default();
@@ -252,7 +346,10 @@ mod tests {
             ("retention.ms", "-2"),
             ("segment.bytes", "x"),
             ("flush.mode", "interval:0"),
-            ("cleanup.policy", "compact"),
+            ("cleanup.policy", "compacted"),
+            ("min.cleanable.dirty.ratio", "2"),
+            ("delete.retention.ms", "-1"),
+            ("min.compaction.lag.ms", "1s"),
             ("max.message.bytes", "3000000000"),
             ("no.such.key", "1"),
         ] {
@@ -261,6 +358,10 @@ mod tests {
         }
         let none = TopicConfig { partitions: 0, ..TopicConfig::default() };
         assert!(none.validate().is_err());
+        let lags = [("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "9")];
+        let message = config.set_all(&lags).expect_err("contradict each other").to_string();
+        assert!(message.contains("max.compaction.lag.ms=9"), "{message}");
+        assert_eq!(config, TopicConfig::default(), "nothing was changed");
     }
 
     #[test]

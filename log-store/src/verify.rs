@@ -69,6 +69,8 @@ pub enum FindingKind {
     Snapshot,
     /// The recovery point.
     RecoveryPoint,
+    /// How far the partition is compacted.
+    Compaction,
     /// Bytes at the end of the log that nobody was told are durable.
     Tail,
     /// A file that work which was interrupted has left behind.
@@ -84,6 +86,7 @@ impl FindingKind {
             FindingKind::AbortedIndex => "aborted_index",
             FindingKind::Snapshot => "producer_snapshot",
             FindingKind::RecoveryPoint => "recovery_point",
+            FindingKind::Compaction => "compaction",
             FindingKind::Tail => "tail",
             FindingKind::Leftover => "leftover",
         }

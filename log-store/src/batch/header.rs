@@ -38,6 +38,7 @@ impl Attributes {
     const LOG_APPEND_TIME: i16 = 0x08;
     const TRANSACTIONAL: i16 = 0x10;
     const CONTROL: i16 = 0x20;
+    const DELETE_HORIZON: i16 = 0x40;
 
     /// Flags of a batch of ordinary records.
     pub fn new(compression: Compression, transactional: bool) -> Attributes {
@@ -70,6 +71,19 @@ impl Attributes {
     pub fn is_control(self) -> bool {
         self.0 & Attributes::CONTROL != 0
     }
+
+    /// Whether the base timestamp is a time after which compaction removes the batch's tombstones, or the
+    /// batch itself if it is a marker.
+    pub fn has_delete_horizon(self) -> bool {
+        self.0 & Attributes::DELETE_HORIZON != 0
+    }
+
+    /// The same flags, with a delete horizon and this compression.
+    pub(crate) fn compacted(self, has_horizon: bool, compression: Compression) -> Attributes {
+        let kept = self.0 & !(Attributes::DELETE_HORIZON | Attributes::COMPRESSION);
+        let horizon = if has_horizon { Attributes::DELETE_HORIZON } else { 0 };
+        Attributes(kept | horizon | compression.code())
+    }
 }
 
 /// A decoded batch header.
@@ -90,7 +104,8 @@ pub struct BatchHeader {
     /// Offset of the last record, relative to the base offset. May be larger than the number of
     /// records says, where compaction removed some.
     pub last_offset_delta: i32,
-    /// What the records' timestamps are relative to, in milliseconds since the Unix epoch.
+    /// What the records' timestamps are relative to, in milliseconds since the Unix epoch. Also the delete
+    /// horizon, where the attributes say that there is one.
     pub base_timestamp: i64,
     /// Largest timestamp in the batch, in milliseconds; -1 if no record has one.
     pub max_timestamp: i64,
@@ -191,6 +206,12 @@ impl BatchHeader {
     /// Offset that follows the batch.
     pub fn next_offset(&self) -> i64 {
         self.last_offset().saturating_add(1)
+    }
+
+    /// When compaction may remove the batch's tombstones, or the batch itself if it is a marker, in
+    /// milliseconds since the Unix epoch; `None` before it has come by.
+    pub fn delete_horizon(&self) -> Option<i64> {
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
     }
 
     /// Whether an idempotent or transactional producer sent the batch.

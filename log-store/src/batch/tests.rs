@@ -8,14 +8,14 @@ use crate::transaction::TransactionOutcome;
 
 /// A record that owns its parts.
 #[derive(Debug, Clone, PartialEq)]
-struct Owned {
-    timestamp: i64,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<(String, Vec<u8>)>,
+pub(super) struct Owned {
+    pub timestamp: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
 }
 
-fn record() -> impl Strategy<Value = Owned> {
+pub(super) fn record() -> impl Strategy<Value = Owned> {
     let bytes = || prop::option::of(prop::collection::vec(any::<u8>(), 0..200));
     let header = ("[a-z]{0,5}", prop::collection::vec(any::<u8>(), 0..10));
     let timestamp = prop_oneof![Just(-1), 1_700_000_000_000..1_700_000_100_000i64, any::<i64>()];
@@ -31,13 +31,13 @@ fn append(builder: &mut BatchBuilder, record: &Owned) {
         .expect("a small record fits");
 }
 
-fn build(compression: Compression, records: &[Owned]) -> Vec<u8> {
+pub(super) fn build(compression: Compression, records: &[Owned]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(compression).expect("a builder");
     records.iter().for_each(|record| append(&mut builder, record));
     builder.finish().expect("a batch")
 }
 
-fn read(batch: &Batch) -> Result<Vec<(i64, Owned)>> {
+pub(super) fn read(batch: &Batch) -> Result<Vec<(i64, Owned)>> {
     let records = batch.records(&mut Decompressor::new())?;
     let mut read = Vec::new();
     for record in &records {

@@ -1,7 +1,12 @@
 //! Appending: checks, offsets, one positioned write.
 
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+
 use super::{Ordering, Partition, Shared, Writer, guard};
-use crate::batch::{BatchHeader, HEADER_LEN, stamp};
+use crate::batch::{Batch, BatchHeader, HEADER_LEN, stamp};
+use crate::compression::Decompressor;
 use crate::error::{Error, Result};
 use crate::index::IndexEntry;
 use crate::producer_state::{Decision, ProducedBatch, ProducerStates};
@@ -45,6 +50,7 @@ impl Partition {
     /// Nothing of the append is there after an error.
     /// - `MalformedBatch`, `UnsupportedMagic`, `ChecksumMismatch`, `MessageTooLarge`: the bytes are
     ///   no batches that can be taken.
+    /// - `KeyMissing`: the topic is compacted.
     /// - `Rejected`, `ProducerFenced`: the rules of idempotence and transactions.
     /// - `DiskFull`: the append is undone, and may be tried again when there is room.
     /// - `PartitionStopped`, `Closed`.
@@ -149,7 +155,11 @@ impl Shared {
     }
 
     fn check_batches(&self, bytes: &[u8], verify: bool) -> Result<Vec<Incoming>> {
-        let limit = self.config().max_message_bytes as usize;
+        let (limit, compacts) = {
+            let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+            (config.max_message_bytes as usize, config.cleanup_policy.compacts())
+        };
+        let mut decompressor = None;
         let mut incoming = Vec::with_capacity(1);
         let mut from = 0;
         while from < bytes.len() {
@@ -171,6 +181,9 @@ impl Shared {
             if verify {
                 header.verify_crc(batch)?;
             }
+            if compacts {
+                self.check_keys(batch, decompressor.get_or_insert_with(Decompressor::default))?;
+            }
             incoming.push(Incoming { header, from, to });
             from = to;
         }
@@ -178,6 +191,17 @@ impl Shared {
             return Err(Error::MalformedBatch { reason: "there is no batch to append".to_owned() });
         }
         Ok(incoming)
+    }
+
+    /// Compaction goes by keys: a record without one would be there for ever.
+    fn check_keys(&self, batch: &[u8], decompressor: &mut Decompressor) -> Result<()> {
+        let batch = Batch::parse(Bytes::copy_from_slice(batch))?;
+        for (record, at) in batch.records(decompressor)?.iter().zip(0..) {
+            if record?.key.is_none() {
+                return Err(Error::KeyMissing { topic: self.topic.clone(), record: at });
+            }
+        }
+        Ok(())
     }
 
     fn write(

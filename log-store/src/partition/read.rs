@@ -57,6 +57,20 @@ impl Partition {
     /// - `Damaged` if the first batch is not what was written. Batches before a damaged one are
     ///   read.
     pub fn read(&self, offset: i64, max_bytes: usize, isolation: Isolation) -> Result<Fetch> {
+        loop {
+            if let Some(fetch) = self.read_once(offset, max_bytes, isolation)? {
+                return Ok(fetch);
+            }
+        }
+    }
+
+    /// `None` if compaction has replaced the segment meanwhile.
+    fn read_once(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Option<Fetch>> {
         let shared = &self.shared;
         let offsets = shared.offsets();
         shared.check_range(offset)?;
@@ -73,10 +87,11 @@ impl Partition {
             log_start: offsets.log_start,
         };
         if offset >= upper {
-            return Ok(fetch);
+            return Ok(Some(fetch));
         }
         let damaged =
             |e: crate::segment::SegmentError| e.into_error(&shared.topic, shared.partition);
+        let mut found = None;
         for segment in shared.segments_for(offset) {
             let entries = segment.entries_from(offset, max_bytes, upper).map_err(damaged)?;
             if entries.is_empty() {
@@ -84,6 +99,7 @@ impl Partition {
                 continue;
             }
             fetch.bytes = segment.batches(&entries).map_err(damaged)?;
+            found = Some(segment);
             break;
         }
         let mut rest = fetch.bytes.clone();
@@ -100,7 +116,10 @@ impl Partition {
         // Retention may have removed the segments while this looked for them, or what the aborted index
         // knew of batches that were found: without that, aborted records would pass for committed ones.
         shared.check_range(offset)?;
-        Ok(fetch)
+        // The same goes for compaction, which takes aborted records and what is known of them away together.
+        let replaced = isolation == Isolation::ReadCommitted
+            && found.is_some_and(|segment| !shared.is_current(&segment));
+        Ok((!replaced).then_some(fetch))
     }
 
     /// The first record, below the high watermark, with this timestamp or a later one: its offset and

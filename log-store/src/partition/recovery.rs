@@ -16,6 +16,7 @@ use super::scan::{Scan, fault, read_entry, read_header_ok};
 use super::{Partition, Recovered};
 use crate::aborted::{AbortedIndex, decode_segment};
 use crate::batch::{Batch, BatchHeader, HEADER_LEN};
+use crate::compaction;
 use crate::environment::{Environment, File, Files, LockGuard};
 use crate::error::{Error, Result};
 use crate::index::{IndexEntry, encode_header, entries_in, entry_position};
@@ -75,6 +76,7 @@ impl Recovery<'_> {
         if let Some(known) = known {
             recovery_point.write(known)?;
         }
+        compaction::recover(self.files, self.dir)?;
         let bases = self.bases(known)?;
         let (Some(first), Some(last)) = (bases.first().copied(), bases.last().copied()) else {
             return Err(self.no_segments(known));
@@ -120,6 +122,7 @@ impl Recovery<'_> {
             states,
             aborted,
             recovery_point,
+            compaction: compaction::open(self.files, self.dir),
             log_start,
             checked,
             rebuilt,

@@ -85,14 +85,16 @@ impl Partition {
         {
             self.flush()?;
         }
+        let deletes = config.cleanup_policy.deletes();
         let expired = |max_timestamp: i64| {
-            config.retention_ms.is_some_and(|ms| max_timestamp < now.saturating_sub_unsigned(ms))
+            let oldest = config.retention_ms.map(|ms| now.saturating_sub_unsigned(ms));
+            deletes && oldest.is_some_and(|oldest| max_timestamp < oldest)
         };
         shared.roll_if(|writer| {
-            let old = now - writer.active_since_ms >= config.segment_ms.min(i64::MAX as u64) as i64;
+            let old = now - writer.active_since_ms >= config.seal_after_ms();
             !writer.active.is_empty() && (old || expired(writer.active.end().max_timestamp))
         })?;
-        let removed = shared.apply_retention(&config, expired)?;
+        let removed = if deletes { shared.apply_retention(&config, expired)? } else { 0 };
         if shared.unpointed.load(Ordering::Relaxed) >= POINT_EVERY_BYTES {
             shared.move_recovery_point()?;
         }
@@ -291,6 +293,7 @@ impl Shared {
         if up_to <= before {
             return Ok(0);
         }
+        let _shape = guard(&self.reshaping);
         // An active segment that goes wholly is replaced by an empty one, whose name keeps the log end.
         if up_to == writer.active.end().offset && !writer.active.is_empty() {
             self.seal(leadership, writer)?;

@@ -74,6 +74,14 @@ impl Store {
         Ok(())
     }
 
+    /// Creates a topic from values by Kafka's names: `[("cleanup.policy", "compact")]`.
+    ///
+    /// # Errors
+    /// As [`TopicConfig::set`] and [`Store::create_topic`].
+    pub fn create_topic_with(&self, name: &str, settings: &[(&str, &str)]) -> Result<()> {
+        self.create_topic(name, TopicConfig::from_settings(settings.iter().copied())?)
+    }
+
     /// Describes a topic.
     ///
     /// # Errors
@@ -203,6 +211,8 @@ impl Store {
                 partition.shared.close();
             }
         }
+        // Whoever is compacting a partition of it is done with its files from here on.
+        guard(&self.shared.cleaner).cleaner.abandon_closed();
         self.finish_deletion(name, info.config.partitions)
     }
 

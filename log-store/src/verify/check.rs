@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use super::folder::{Folder, Point};
+use super::folder::{Folder, Look, Point};
 use super::survey::{Damage, Mend, SegmentFiles, Stretch, Survey};
 use super::{Finding, FindingKind, Verification, gap};
 use crate::aborted::decode_segment;
+use crate::compaction::{CLEANED_SUFFIX, COMPACTION_FILE, check_file};
 use crate::environment::Files;
 use crate::error::{Error, Result};
 use crate::partition::{RECOVERY_POINT_FILE, SNAPSHOT_FILE, TEMPORARY_SUFFIX, TXNINDEX_SUFFIX};
@@ -42,9 +43,7 @@ pub(super) fn check(
     verification: &mut Verification,
     progress: &mut dyn FnMut(&Verification),
 ) -> Result<Vec<Issue>> {
-    let point = folder.point(files)?;
-    let names = folder.names(files)?;
-    let (segments, left_over) = folder.segments(files, &names, point.newest)?;
+    let Look { point, names, segments, left_over } = folder.look(files)?;
     let mut check = Check { folder, names: &names, issues: Vec::new() };
     check.recovery_point(&point, &segments);
     check.leftovers(&left_over, &segments);
@@ -143,13 +142,15 @@ impl Check<'_> {
     fn leftovers(&mut self, left_over: &[i64], segments: &[SegmentFiles]) {
         let mut files: Vec<(String, &str)> = left_over
             .iter()
-            .map(|base| (file_name(*base, LOG_SUFFIX), "retention was about to remove it"))
+            .map(|base| (file_name(*base, LOG_SUFFIX), "it was about to be removed"))
             .collect();
         for name in self.names {
             let known = |base| {
                 left_over.contains(&base) || segments.iter().any(|segment| segment.base == base)
             };
-            if name.ends_with(TEMPORARY_SUFFIX) {
+            if name.ends_with(CLEANED_SUFFIX) {
+                files.push((name.clone(), "compaction was interrupted"));
+            } else if name.ends_with(TEMPORARY_SUFFIX) {
                 files.push((name.clone(), "writing it was interrupted"));
             } else if base_offset_of(name, INDEX_SUFFIX).is_some_and(|base| !known(base)) {
                 files.push((name.clone(), "there is no segment that belongs to it"));
@@ -275,16 +276,19 @@ impl Check<'_> {
         let snapshot = self.names.iter().filter(|name| *name == SNAPSHOT_FILE);
         let aborted =
             self.names.iter().filter(|name| base_offset_of(name, TXNINDEX_SUFFIX).is_some());
-        for name in snapshot.chain(aborted) {
-            let kind = match name == SNAPSHOT_FILE {
-                true => FindingKind::Snapshot,
-                false => FindingKind::AbortedIndex,
+        let compaction = self.names.iter().filter(|name| *name == COMPACTION_FILE);
+        for name in snapshot.chain(aborted).chain(compaction) {
+            let kind = match name.as_str() {
+                SNAPSHOT_FILE => FindingKind::Snapshot,
+                COMPACTION_FILE => FindingKind::Compaction,
+                _ => FindingKind::AbortedIndex,
             };
             let wrong = match self.folder.read_whole(files, name) {
                 Ok(None) => None,
                 Ok(Some(bytes)) if kind == FindingKind::Snapshot => {
                     ProducerStates::decode_snapshot(name, &bytes).err()
                 }
+                Ok(Some(bytes)) if kind == FindingKind::Compaction => check_file(&bytes).err(),
                 Ok(Some(bytes)) => match decode_segment(name, &bytes) {
                     Ok(file) if Some(file.base) != base_offset_of(name, TXNINDEX_SUFFIX) => {
                         let what = format!("it is that of the segment at offset {}", file.base);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::folder::{Folder, partitions};
 use super::survey::{SegmentFiles, Stretch};
 use super::{Selection, gap};
-use crate::batch::{Batch, BatchHeader, HEADER_LEN};
+use crate::batch::{Batch, BatchHeader, HEADER_LEN, is_hole};
 use crate::environment::{Environment, File};
 use crate::error::{Error, Result};
 use crate::index::{INDEX_ENTRY_LEN, IndexEntry, entries_in, entry_position};
@@ -80,6 +80,8 @@ pub struct DumpedBatch<'a> {
     pub entry: IndexEntry,
     /// Whether it stands where a repair gave up what was there.
     pub gap: bool,
+    /// Whether it stands where compaction removed what was there.
+    pub hole: bool,
     log: &'a dyn File,
     path: &'a Path,
 }
@@ -111,10 +113,7 @@ pub fn dump<E: From<Error>>(
 ) -> Result<(), E> {
     let files = &*environment.files;
     for folder in partitions(files, data_dir, selection)? {
-        let point = folder.point(files)?;
-        let names = folder.names(files)?;
-        let (segments, _) = folder.segments(files, &names, point.newest)?;
-        for segment in segments {
+        for segment in folder.look(files)?.segments {
             let before = segment.next.is_some_and(|next| next <= options.from_offset);
             if before || segment.log_missing {
                 continue;
@@ -146,6 +145,7 @@ fn dump_segment<E: From<Error>>(
             header: found.header,
             entry: found.entry,
             gap: gap::is_gap(&found.header),
+            hole: is_hole(&found.header),
             log,
             path: &path,
         })),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Selection;
 use super::survey::SegmentFiles;
+use crate::compaction::{cleaned, unfinished};
 use crate::environment::{File, Files};
 use crate::error::{Error, Result};
 use crate::partition::{RECOVERY_POINT_FILE, RecoveryPoint, read_slots};
@@ -67,9 +68,23 @@ pub(super) struct Point {
     pub newest: Option<RecoveryPoint>,
 }
 
+/// What is in a partition's folder.
+pub(super) struct Look {
+    pub point: Point,
+    /// Names of the files.
+    pub names: Vec<String>,
+    /// The segments that belong to the partition, in order.
+    pub segments: Vec<SegmentFiles>,
+    /// Base offsets of those that are only waiting to be removed.
+    pub left_over: Vec<i64>,
+}
+
+/// How often a folder is looked at before what contradicts itself is taken for damage.
+const LOOKS: usize = 5;
+
 impl Folder {
     /// The recovery point.
-    pub fn point(&self, files: &dyn Files) -> Result<Point> {
+    fn point(&self, files: &dyn Files) -> Result<Point> {
         let path = self.dir.join(RECOVERY_POINT_FILE);
         let file = match files.open_read_only(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Point::default()),
@@ -104,14 +119,34 @@ impl Folder {
         files.list(&self.dir).map_err(|e| Error::io("list", &self.dir, e))
     }
 
+    /// What is in the folder. A process may be compacting the partition: what is seen in the middle of that is
+    /// looked at again.
+    pub fn look(&self, files: &dyn Files) -> Result<Look> {
+        let mut looks = 0;
+        loop {
+            let point = self.point(files)?;
+            let names = self.names(files)?;
+            let (segments, left_over) = self.segments(files, &names, point.newest)?;
+            looks += 1;
+            if looks == LOOKS || segments.iter().all(SegmentFiles::fits_together) {
+                return Ok(Look { point, names, segments, left_over });
+            }
+        }
+    }
+
     /// The segments that belong to the partition, in order, and the base offsets of those that are
     /// only waiting to be removed.
-    pub fn segments(
+    fn segments(
         &self,
         files: &dyn Files,
         names: &[String],
         point: Option<RecoveryPoint>,
     ) -> Result<(Vec<SegmentFiles>, Vec<i64>)> {
+        let swaps = match unfinished(files, &self.dir, names) {
+            // Then the segments contradict each other, which is told.
+            Err(Error::DamagedFile { .. }) => Vec::new(),
+            swaps => swaps?,
+        };
         let mut bases: Vec<i64> =
             names.iter().filter_map(|name| base_offset_of(name, LOG_SUFFIX)).collect();
         bases.sort_unstable();
@@ -124,6 +159,13 @@ impl Folder {
                 bases.push(point.segment);
             }
         }
+        bases.retain(|base| {
+            let replaced = swaps.iter().any(|swap| swap.base < *base && *base < swap.end);
+            if replaced {
+                left_over.push(*base);
+            }
+            !replaced
+        });
         let mut segments = Vec::with_capacity(bases.len());
         for (at, base) in bases.iter().copied().enumerate() {
             let next = bases.get(at + 1).copied();
@@ -132,8 +174,12 @@ impl Folder {
                 _ => (0, base),
             };
             // The index first: by the time its entries are there, so are their batches.
-            let (index, index_length) = self.open(files, base, INDEX_SUFFIX)?;
-            let (log, log_length) = self.open(files, base, LOG_SUFFIX)?;
+            let index_name = match swaps.iter().any(|swap| swap.base == base) {
+                true => cleaned(base, INDEX_SUFFIX),
+                false => file_name(base, INDEX_SUFFIX),
+            };
+            let (index, index_length) = self.open(files, &index_name)?;
+            let (log, log_length) = self.open(files, &file_name(base, LOG_SUFFIX))?;
             let log_missing = log.is_none();
             segments.push(SegmentFiles {
                 base,
@@ -149,13 +195,8 @@ impl Folder {
         Ok((segments, left_over))
     }
 
-    fn open(
-        &self,
-        files: &dyn Files,
-        base: i64,
-        suffix: &str,
-    ) -> Result<(Option<Arc<dyn File>>, u64)> {
-        let path = self.dir.join(file_name(base, suffix));
+    fn open(&self, files: &dyn Files, name: &str) -> Result<(Option<Arc<dyn File>>, u64)> {
+        let path = self.dir.join(name);
         match files.open_read_only(&path) {
             Ok(file) => {
                 let length = file.len().map_err(|e| Error::io("read the length of", &path, e))?;

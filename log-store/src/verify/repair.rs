@@ -16,6 +16,7 @@ use super::folder::{Folder, partitions};
 use super::survey::{Damage, Mend, SegmentFiles, Stretch};
 use super::{Finding, Selection, Verification, checksum, gap};
 use crate::aborted::encode_segment;
+use crate::compaction::{self, CLEANED_SUFFIX};
 use crate::environment::{Environment, Files, LockAttempt, LockGuard};
 use crate::error::{Error, Result};
 use crate::index::{IndexEntry, encode_header};
@@ -112,6 +113,7 @@ pub fn repair(
         };
     let mut repaired = Repaired::default();
     for folder in &folders {
+        finish_compaction(files, folder)?;
         let issues = check(files, folder, &mut Verification::default(), &mut |_| {})?;
         if issues.is_empty() {
             continue;
@@ -129,6 +131,21 @@ pub fn repair(
         repaired.remaining.extend(left);
     }
     Ok(repaired)
+}
+
+/// What an interrupted compaction has left is dealt with as an open would, so that the segments are those that
+/// [`plan`] has seen.
+fn finish_compaction(files: &dyn Files, folder: &Folder) -> Result<()> {
+    let dir = &folder.dir;
+    if !folder.names(files)?.iter().any(|name| name.ends_with(CLEANED_SUFFIX)) {
+        return Ok(());
+    }
+    files.sync_dir(dir).map_err(|e| Error::io("sync folder", dir, e))?;
+    match compaction::recover(files, dir) {
+        // It is found again, and told, when the partition is opened.
+        Err(Error::DamagedFile { .. }) => Ok(()),
+        other => other,
+    }
 }
 
 /// One partition being repaired.
@@ -249,9 +266,7 @@ impl Work<'_> {
     /// Makes indexes anew, of segments that are whole.
     fn rebuild_indexes(&self, bases: &BTreeSet<i64>) -> Result<()> {
         let files = self.files();
-        let point = self.folder.point(files)?;
-        let names = self.folder.names(files)?;
-        let (segments, _) = self.folder.segments(files, &names, point.newest)?;
+        let segments = self.folder.look(files)?.segments;
         for segment in segments.into_iter().filter(|segment| bases.contains(&segment.base)) {
             // An entry promises that its batch is durable.
             let path = self.path(segment.base, LOG_SUFFIX);

@@ -14,7 +14,7 @@ use super::claims::{Claim, Claims};
 use super::probe::Probe;
 use crate::batch::{BatchHeader, CRC_START, HEADER_LEN};
 use crate::environment::File;
-use crate::index::{IndexEntry, entry_position};
+use crate::index::{INDEX_ENTRY_LEN, IndexEntry, entries_in, entry_position};
 use crate::segment::NO_TIMESTAMP;
 
 /// Index faults that are told one by one; of further ones only the number is.
@@ -133,6 +133,17 @@ struct Place {
 impl SegmentFiles {
     pub fn sealed(&self) -> bool {
         self.next.is_some()
+    }
+
+    /// Whether log and index are of the same segment, as far as can be told at a glance.
+    pub fn fits_together(&self) -> bool {
+        let Some(next) = self.next else { return true };
+        let Some(index) = &self.index else { return false };
+        let last = entries_in(self.index_length).checked_sub(1);
+        let mut bytes = [0; INDEX_ENTRY_LEN];
+        let read = last.is_some_and(|last| index.read_at(entry_position(last), &mut bytes).is_ok());
+        let last = read.then(|| IndexEntry::decode(&bytes)).flatten();
+        last.is_some_and(|last| (last.end(), last.next_offset()) == (self.log_length, next))
     }
 
     /// Looks the segment over and shows every stretch of it to `visit`, in order.

@@ -116,12 +116,14 @@ impl<W: Write> Printer<W> {
     fn batch(&mut self, batch: &DumpedBatch<'_>) -> anyhow::Result<()> {
         let (header, position) = (batch.header, batch.entry.position);
         let mut object = header_json(&header);
-        object["type"] = json!(if batch.gap { "gap" } else { "batch" });
+        let kind = match (batch.gap, batch.hole) {
+            (true, _) => "gap",
+            (false, true) => "hole",
+            (false, false) => "batch",
+        };
+        object["type"] = json!(kind);
         object["position"] = json!(position);
-        self.print(object, || {
-            let kind = if batch.gap { "gap" } else { "batch" };
-            format!("  {kind} at {position}: {}", header_text(&header))
-        })?;
+        self.print(object, || format!("  {kind} at {position}: {}", header_text(&header)))?;
         if !self.records || batch.gap {
             return Ok(());
         }
@@ -144,7 +146,7 @@ fn header_json(header: &BatchHeader) -> Value {
         "control": header.attributes.is_control(),
         "base_timestamp": header.base_timestamp, "max_timestamp": header.max_timestamp,
         "producer_id": header.producer_id, "producer_epoch": header.producer_epoch,
-        "base_sequence": header.base_sequence,
+        "base_sequence": header.base_sequence, "delete_horizon": header.delete_horizon(),
     })
 }
 
@@ -163,6 +165,9 @@ fn header_text(header: &BatchHeader) -> String {
     if header.has_producer() {
         let (id, epoch) = (header.producer_id, header.producer_epoch);
         text += &format!(", producer {id} epoch {epoch} sequence {}", header.base_sequence);
+    }
+    if let Some(horizon) = header.delete_horizon() {
+        text += &format!(", delete horizon {horizon}");
     }
     for (is, word) in [
         (header.attributes.is_transactional(), ", transactional"),
