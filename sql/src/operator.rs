@@ -7,6 +7,8 @@
 //! | `operator/calc.rs` | filter and projection, without state |
 //! | `operator/join.rs` | joins of two streams |
 //! | `operator/rank.rs` | top-N, deduplication, LIMIT, one row a key: rows by their rank |
+//! | `operator/sort.rs` | ORDER BY |
+//! | `operator/limit.rs` | LIMIT without an order |
 //! | `operator/collect.rs` | the result of a query, for whoever waits for it |
 
 pub mod calc;
@@ -14,9 +16,11 @@ pub mod collect;
 mod emission;
 mod groups;
 pub mod join;
+pub mod limit;
 pub mod memory;
 pub mod rank;
 mod reached;
+pub mod sort;
 #[cfg(test)]
 mod testing;
 pub mod watermark;

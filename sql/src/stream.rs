@@ -10,11 +10,15 @@
 //! | `stream/planner.rs` | the walk; expressions |
 //! | `stream/scan.rs` | tables, event time, constant rows |
 //! | `stream/calc.rs` | projection and filter |
+//! | `stream/rank.rs` | filters on a rank: top-N, deduplication |
+//! | `stream/sort.rs` | ORDER BY and LIMIT |
 
 mod calc;
 mod planned;
 mod planner;
+mod rank;
 mod scan;
+mod sort;
 
 pub use planned::{Planned, StateNote, WindowColumns};
 pub use planner::StreamPlanner;

@@ -1,15 +1,20 @@
 //! Projection and filter.
 
-use datafusion::logical_expr::{Expr, Filter, Projection};
+use datafusion::common::DFSchemaRef;
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection};
 use riverrun_dataflow::{Columns, DataStream, OperatorKind, OperatorSpec};
 
+use super::rank::RankPattern;
 use super::{Planned, StreamPlanner};
 use crate::Result;
 use crate::operator::calc::{Calc, CalcSpec};
 
 impl StreamPlanner<'_> {
     pub(super) fn projection(&mut self, projection: &Projection) -> Result<Planned> {
-        let input = self.plan(&projection.input)?;
+        let input = match RankPattern::of(&projection.input) {
+            Some(pattern) => self.rank(&pattern, pattern.is_read_by(&projection.expr))?,
+            None => self.plan(&projection.input)?,
+        };
         let columns = self.expressions(&projection.expr, &input.schema)?;
         let spec = CalcSpec {
             filter: None,
@@ -27,6 +32,11 @@ impl StreamPlanner<'_> {
     }
 
     pub(super) fn filter(&mut self, filter: &Filter) -> Result<Planned> {
+        let plan = LogicalPlan::Filter(filter.clone());
+        if let Some(pattern) = RankPattern::of(&plan) {
+            let ranked = self.rank(&pattern, true)?;
+            return self.in_order_of(ranked, filter.input.schema());
+        }
         let input = self.plan(&filter.input)?;
         let predicate = self.expression(&filter.predicate, &input.schema)?;
         let output = input.arrow_schema();
@@ -34,6 +44,23 @@ impl StreamPlanner<'_> {
         let stream = self.calc(&input, spec, format!("where {}", filter.predicate));
         let schema = input.schema.clone();
         Ok(input.moved(stream, schema, Some))
+    }
+
+    /// The same columns in the order of a schema.
+    fn in_order_of(&self, input: Planned, schema: &DFSchemaRef) -> Result<Planned> {
+        let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+        let sources: Vec<Option<usize>> =
+            columns.iter().map(|column| column_of(column, &input)).collect();
+        if (0..).zip(&sources).all(|(at, source)| *source == Some(at)) {
+            return Ok(input);
+        }
+        let columns = self.expressions(&columns, &input.schema)?;
+        let output = schema.inner().clone();
+        let spec = CalcSpec { filter: None, columns: Some(columns), output };
+        let stream = self.calc(&input, spec, "columns in order".to_owned());
+        Ok(input.moved(stream, schema.clone(), |column| {
+            sources.iter().position(|source| *source == Some(column))
+        }))
     }
 
     /// Adds a calc that runs where its input does.
