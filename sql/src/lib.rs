@@ -1,5 +1,6 @@
 //! SQL over streams.
 
+pub mod aggregate;
 pub mod batch;
 pub mod catalog;
 mod changes;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `operator/memory.rs` | rows in memory, as a source |
 //! | `operator/watermark.rs` | event time |
+//! | `operator/aggregate.rs` | aggregates by key: GROUP BY, DISTINCT |
 //! | `operator/calc.rs` | filter and projection, without state |
 //! | `operator/join.rs` | joins of two streams |
 //! | `operator/rank.rs` | top-N, deduplication, LIMIT, one row a key: rows by their rank |
@@ -11,6 +12,7 @@
 //! | `operator/limit.rs` | LIMIT without an order |
 //! | `operator/collect.rs` | the result of a query, for whoever waits for it |
 
+pub mod aggregate;
 pub mod calc;
 pub mod collect;
 mod emission;

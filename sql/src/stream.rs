@@ -12,7 +12,9 @@
 //! | `stream/calc.rs` | projection and filter |
 //! | `stream/rank.rs` | filters on a rank: top-N, deduplication |
 //! | `stream/sort.rs` | ORDER BY and LIMIT |
+//! | `stream/aggregate.rs` | GROUP BY and DISTINCT |
 
+mod aggregate;
 mod calc;
 mod planned;
 mod planner;

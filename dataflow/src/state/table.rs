@@ -94,6 +94,21 @@ impl<K: Record + Hash + Eq, V: Record> StateTable<K, V> {
         &mut slot.value
     }
 
+    /// The value of a key to change, if it has one. Counts as a change; unlike [`StateTable::entry`] it needs no key of its own.
+    pub fn get_mut<Q>(&mut self, namespace: i64, key: &Q) -> Option<&mut V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let pane = self.panes.get_mut(&namespace)?;
+        let (key, slot) = pane.map.get_key_value_mut(key)?;
+        if !slot.dirty {
+            slot.dirty = true;
+            pane.dirty.push(key.clone());
+        }
+        Some(&mut slot.value)
+    }
+
     /// Sets the value of a key.
     pub fn put(&mut self, namespace: i64, key: K, value: V) {
         let pane = self.panes.entry(namespace).or_default();
@@ -345,7 +360,10 @@ mod tests {
                         *model.entry((n, k)).or_default() += v;
                     }
                     Step::Put(n, k, v) => {
-                        table.put(n, k, v);
+                        match table.get_mut(n, &k) {
+                            Some(value) => *value = v,
+                            None => table.put(n, k, v),
+                        }
                         model.insert((n, k), v);
                     }
                     Step::Remove(n, k) => {

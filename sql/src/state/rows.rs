@@ -18,6 +18,15 @@ impl RowBytes {
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }
+
+    /// Becomes these bytes.
+    pub fn set(&mut self, bytes: &[u8]) {
+        if self.0.len() == bytes.len() {
+            self.0.copy_from_slice(bytes);
+        } else {
+            self.0 = bytes.into();
+        }
+    }
 }
 
 impl From<&[u8]> for RowBytes {

@@ -67,6 +67,8 @@ impl<'a> StreamPlanner<'a> {
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Extension(extension) => self.extension(extension),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Distinct(distinct) => self.distinct(distinct),
             other => Err(Error::unsupported(format!(
                 "{} in a streaming query",
                 other.display().to_string().split([':', ' ']).next().unwrap_or_default()

@@ -1,0 +1,409 @@
+//! Keyed state behind the HASH edge.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::DataType;
+use riverrun_dataflow::{
+    Entries, KeyGroup, KeyedState, OperatorState, Result, Snapshot, SnapshotKind, StateTable,
+};
+
+use super::grouping::Grouping;
+use super::partial::{PartialLayout, PartialView, SetView};
+use super::sets::Sets;
+use super::spec::{AggregateSpec, Over};
+use crate::aggregate::{Accumulator, Rows};
+use crate::operator::calc::failed;
+use crate::state::{EncodedRows, RowBytes, RowCodec, key_group_of_row};
+
+/// Number of the state table in snapshots; the sets have those behind it.
+const TABLE: u8 = 0;
+
+/// What is kept beside the states of functions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    /// The sum of the weights of the rows of a group: needed where rows may be taken back.
+    pub rows: bool,
+    /// The results of calls over sets, as they were put out last.
+    pub results: bool,
+}
+
+/// For each group a row of states: `rows? | states and results of call 0 | ..`, and its multisets.
+pub(super) struct GroupStates {
+    operator: String,
+    spec: Arc<AggregateSpec>,
+    kept: Kept,
+    layout: PartialLayout,
+    grouping: Grouping,
+    group_of: Vec<usize>,
+    keys: RowCodec,
+    states: RowCodec,
+    /// The columns of each call in a row of states.
+    columns: Vec<Range<usize>>,
+    table: StateTable<RowBytes, RowBytes>,
+    sets: Sets,
+    /// The state of a group without rows.
+    empty: Vec<ArrayRef>,
+    empty_row: RowBytes,
+    /// The keys of groups that are there without rows.
+    always: Vec<RowBytes>,
+    accumulators: Vec<Option<Box<dyn Accumulator>>>,
+}
+
+/// The groups that a batch has touched.
+pub(super) struct Touched {
+    pub groups: usize,
+    pub keys: Vec<ArrayRef>,
+    /// Which of the groups are there without rows; empty if there are none such at all.
+    always: Vec<bool>,
+    /// Where in `old` the state is that a group had; `None` if it had none.
+    pub old_at: Vec<Option<usize>>,
+    /// States before.
+    pub old: Vec<ArrayRef>,
+    /// States after, one for each group.
+    pub new: Vec<ArrayRef>,
+}
+
+impl GroupStates {
+    pub fn new(
+        operator: &str,
+        spec: &Arc<AggregateSpec>,
+        kept: Kept,
+        windowed: bool,
+    ) -> Result<Self> {
+        let (mut types, mut columns) = (Vec::new(), Vec::new());
+        if kept.rows {
+            types.push(DataType::Int64);
+        }
+        for call in &spec.calls {
+            let first = types.len();
+            if call.has_state() {
+                types.extend_from_slice(call.function.state_types());
+            } else if kept.results {
+                types.push(result_type(spec, &columns));
+            }
+            columns.push(first..types.len());
+        }
+        let accumulators = spec.calls.iter().map(|call| match call.has_state() {
+            true => call.function.accumulator().map(Some),
+            false => Ok(None),
+        });
+        let accumulators = accumulators.collect::<datafusion::common::Result<_>>();
+        let mut states = Self {
+            operator: operator.to_owned(),
+            spec: spec.clone(),
+            kept,
+            layout: PartialLayout::new(spec, windowed),
+            grouping: Grouping::new(spec.key_types()).map_err(|e| failed(operator, e))?,
+            group_of: Vec::new(),
+            keys: RowCodec::new(operator, spec.key_types())?,
+            states: RowCodec::new(operator, types)?,
+            columns,
+            table: StateTable::default(),
+            sets: Sets::new(operator, spec)?,
+            empty: Vec::new(),
+            empty_row: RowBytes::from(&[][..]),
+            always: Vec::new(),
+            accumulators: accumulators.map_err(|e| failed(operator, e))?,
+        };
+        states.empty = states.states_of(&[], 0, 1, &[&[]])?;
+        let encoded = states.states.encode(operator, &states.empty, 1)?;
+        states.empty_row = RowBytes::from(encoded.row(0));
+        for key in &spec.always {
+            let columns = key.iter().map(|value| value.to_array_of_size(1));
+            let columns = columns.collect::<datafusion::common::Result<Vec<_>>>();
+            let columns = columns.map_err(|error| failed(operator, error))?;
+            states.always.push(states.keys.encode(operator, &columns, 1)?.row(0).into());
+        }
+        Ok(states)
+    }
+
+    /// The states of a group without rows.
+    pub fn empty(&self) -> &[ArrayRef] {
+        &self.empty
+    }
+
+    /// Merges what a combine has sent into the groups of a namespace.
+    pub fn apply(&mut self, namespace: i64, batch: &RecordBatch) -> Result<Touched> {
+        let operator = self.operator.clone();
+        let view = self.layout.view(&operator, batch)?;
+        let bad = |error| failed(&operator, error);
+        self.grouping.intern(view.keys, batch.num_rows(), &mut self.group_of).map_err(bad)?;
+        let groups = self.grouping.len();
+        let keys = self.grouping.take().map_err(bad)?;
+        let rows = self.keys.encode(&operator, &keys, groups)?;
+        let (old_at, old) = self.old_states(namespace, &rows)?;
+        let new = self.merge(namespace, &view, &rows, &old_at, &old)?;
+        let is_always = |key: &[u8]| self.always.iter().any(|always| always.as_slice() == key);
+        let always: Vec<bool> = match self.always.is_empty() {
+            true => Vec::new(),
+            false => rows.iter().map(is_always).collect(),
+        };
+        self.store(namespace, &rows, &new, &old_at, &always)?;
+        Ok(Touched { groups, keys, always, old_at, old, new })
+    }
+
+    /// The states that groups have.
+    fn old_states(
+        &self,
+        namespace: i64,
+        keys: &EncodedRows,
+    ) -> Result<(Vec<Option<usize>>, Vec<ArrayRef>)> {
+        let mut found: Vec<&[u8]> = Vec::with_capacity(keys.len());
+        let at = keys.iter().map(|key| {
+            let state = self.table.get(namespace, key)?;
+            found.push(state.as_slice());
+            Some(found.len() - 1)
+        });
+        let at = at.collect();
+        Ok((at, self.states.decode(&self.operator, found)?))
+    }
+
+    fn merge(
+        &mut self,
+        namespace: i64,
+        view: &PartialView<'_>,
+        keys: &EncodedRows,
+        old_at: &[Option<usize>],
+        old: &[ArrayRef],
+    ) -> Result<Vec<ArrayRef>> {
+        let operator = self.operator.clone();
+        let bad = |error| failed(&operator, error);
+        let groups = keys.len();
+        let old_groups: Vec<usize> = (0..groups).filter(|group| old_at[*group].is_some()).collect();
+        // Old states come first: some functions depend on the order of rows.
+        for (accumulator, columns) in self.accumulators.iter_mut().zip(&self.columns) {
+            let Some(accumulator) = accumulator else { continue };
+            if !old_groups.is_empty() {
+                if old_groups.len() < groups {
+                    accumulator.ensure(groups).map_err(bad)?;
+                }
+                accumulator.merge(&old[columns.clone()], &old_groups, groups).map_err(bad)?;
+            }
+        }
+        let group_of = std::mem::take(&mut self.group_of);
+        let of_groups = &group_of[..view.groups];
+        for (at, accumulator) in self.accumulators.iter_mut().enumerate() {
+            let Some(accumulator) = accumulator else { continue };
+            if self.spec.calls[at].over != Over::Rows {
+                accumulator.ensure(groups).map_err(bad)?;
+            } else {
+                let states: Vec<ArrayRef> =
+                    view.states[at].iter().map(|state| state.slice(0, view.groups)).collect();
+                accumulator.merge(&states, of_groups, groups).map_err(bad)?;
+            }
+        }
+        for set in &view.sets {
+            self.add_to_set(namespace, set, &group_of, keys)?;
+        }
+        let mut rows = vec![0; groups];
+        if self.kept.rows {
+            if let Some(old) = old.first() {
+                let old = old.as_primitive::<Int64Type>().values();
+                old_groups.iter().zip(old).for_each(|(group, old)| rows[*group] += old);
+            }
+            let added = of_groups.iter().zip(view.rows.values());
+            added.for_each(|(group, added)| rows[*group] += added);
+        }
+        self.group_of = group_of;
+        let keys: Vec<&[u8]> = keys.iter().collect();
+        self.states_of(&rows, namespace, groups, &keys)
+    }
+
+    /// Adds values to a set, and lets the calls over it know which have appeared and vanished.
+    fn add_to_set(
+        &mut self,
+        namespace: i64,
+        added: &SetView<'_>,
+        group_of_row: &[usize],
+        keys: &EncodedRows,
+    ) -> Result<()> {
+        let set = added.set;
+        let Some(map) = self.sets.maps.get_mut(set) else {
+            return Err(failed(&self.operator, format!("there is no set number {set}")));
+        };
+        let (mut values, mut group_of, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        for row in added.rows.clone() {
+            let (group, value) = (group_of_row[row], added.values.value(row));
+            let (old, new) = map.add(namespace, keys.row(group), value, added.weights.value(row));
+            let change = i64::from(new > 0) - i64::from(old > 0);
+            if change != 0 {
+                values.push(value);
+                group_of.push(group);
+                weights.push(change);
+            }
+        }
+        if values.is_empty() {
+            return Ok(());
+        }
+        let mut args = None;
+        // Without retractions nothing vanishes, and functions that take no weights need none.
+        let weights = self.spec.retracts.then(|| Int64Array::from(weights));
+        for (call, accumulator) in self.spec.calls.iter().zip(&mut self.accumulators) {
+            let Some(accumulator) = accumulator else { continue };
+            if call.over != (Over::Distinct { set }) {
+                continue;
+            }
+            let args = match &args {
+                Some(args) => args,
+                None => {
+                    args.insert(self.sets.arguments(&self.operator, set, values.iter().copied())?)
+                }
+            };
+            let rows = Rows {
+                args,
+                filter: None,
+                weights: weights.as_ref(),
+                group_of: &group_of,
+                groups: keys.len(),
+            };
+            accumulator.update(rows).map_err(|error| failed(&self.operator, error))?;
+        }
+        Ok(())
+    }
+
+    /// What the accumulators and sets say of groups, as columns of states.
+    fn states_of(
+        &mut self,
+        rows: &[i64],
+        namespace: i64,
+        groups: usize,
+        keys: &[&[u8]],
+    ) -> Result<Vec<ArrayRef>> {
+        let mut states: Vec<ArrayRef> = Vec::with_capacity(self.states.types().len());
+        if self.kept.rows {
+            let mut rows = rows.to_vec();
+            rows.resize(groups, 0);
+            states.push(Arc::new(Int64Array::from(rows)));
+        }
+        for (call, accumulator) in self.accumulators.iter_mut().enumerate() {
+            if let Some(accumulator) = accumulator {
+                let of_call = accumulator.finish(groups);
+                states.extend(of_call.map_err(|error| failed(&self.operator, error))?);
+            } else if self.kept.results {
+                let keys = keys.iter().copied();
+                states.push(self.sets.results(&self.operator, call, namespace, keys)?);
+            }
+        }
+        Ok(states)
+    }
+
+    fn store(
+        &mut self,
+        namespace: i64,
+        keys: &EncodedRows,
+        new: &[ArrayRef],
+        old_at: &[Option<usize>],
+        always: &[bool],
+    ) -> Result<()> {
+        let states = self.states.encode(&self.operator, new, keys.len())?;
+        for (group, ((key, state), old)) in keys.iter().zip(states.iter()).zip(old_at).enumerate() {
+            // A group without rows may still have to remember rows that were taken back before they came.
+            let over = self.kept.rows
+                && state == self.empty_row.as_slice()
+                && !always.get(group).is_some_and(|always| *always);
+            match (over, old) {
+                (true, None) => {}
+                (true, Some(_)) => {
+                    self.table.remove(namespace, &RowBytes::from(key));
+                }
+                (false, Some(_)) => {
+                    if let Some(value) = self.table.get_mut(namespace, key) {
+                        value.set(state);
+                    }
+                }
+                (false, None) => self.table.put(namespace, key.into(), state.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the groups that are there without rows into the state, those in `groups` that are not there yet, and returns their keys.
+    pub fn add_always(
+        &mut self,
+        groups: &Range<KeyGroup>,
+        of: u16,
+    ) -> Result<(usize, Vec<ArrayRef>)> {
+        let mut added: Vec<RowBytes> = Vec::new();
+        for key in &self.always {
+            let group = key_group_of_row(key.as_slice(), of);
+            if groups.contains(&group) && self.table.get(0, key.as_slice()).is_none() {
+                self.table.put(0, key.clone(), self.empty_row.clone());
+                added.push(key.clone());
+            }
+        }
+        let keys = self.keys.decode(&self.operator, added.iter().map(RowBytes::as_slice))?;
+        Ok((added.len(), keys))
+    }
+
+    /// Whether a touched group was there, or is there: as long as its rows have a weight. `row` is one of `states`.
+    pub fn is_there(
+        &self,
+        touched: &Touched,
+        group: usize,
+        states: &[ArrayRef],
+        row: usize,
+    ) -> bool {
+        match states.first() {
+            Some(rows) if self.kept.rows => {
+                rows.as_primitive::<Int64Type>().value(row) > 0
+                    || touched.always.get(group).is_some_and(|always| *always)
+            }
+            _ => true,
+        }
+    }
+
+    /// The results of rows of states, a column for each call.
+    pub fn evaluate(&self, states: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        let calls = self.spec.calls.iter().zip(&self.columns);
+        calls
+            .map(|(call, columns)| match call.has_state() {
+                true => call
+                    .function
+                    .evaluate(&states[columns.clone()])
+                    .map_err(|error| failed(&self.operator, error)),
+                false => Ok(states[columns.start].clone()),
+            })
+            .collect()
+    }
+
+    /// Takes what a snapshot needs.
+    pub fn snapshot(
+        &mut self,
+        kind: SnapshotKind,
+        key_groups: u16,
+        list: Vec<Vec<u8>>,
+    ) -> Result<Snapshot> {
+        let mut entries = Entries::new(key_groups);
+        for (number, set) in (TABLE + 1..).zip(&mut self.sets.maps) {
+            set.snapshot_into(&self.operator, number, kind, key_groups, &mut entries)?;
+        }
+        let (table, operator) = (self.table.snapshot(kind), self.operator.clone());
+        Ok(Snapshot::Deferred(Box::new(move || {
+            table.encode_into(&operator, TABLE, key_groups, &mut entries)?;
+            let keyed = Some(entries.finish(kind));
+            Ok(OperatorState { keyed, list, ..OperatorState::default() })
+        })))
+    }
+
+    /// Takes back what former subtasks left.
+    pub fn restore(&mut self, chains: &[Vec<KeyedState>]) -> Result<()> {
+        for chain in chains {
+            self.table.restore(&self.operator, TABLE, chain)?;
+            for (number, set) in (TABLE + 1..).zip(&mut self.sets.maps) {
+                set.restore(&self.operator, number, chain)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The type of the result of the call behind those that have columns already.
+fn result_type(spec: &AggregateSpec, columns: &[Range<usize>]) -> DataType {
+    let call = columns.len();
+    let at = spec.columns.iter().position(|c| *c == super::OutputColumn::Call(call));
+    at.map_or(DataType::Null, |at| spec.output.field(at).data_type().clone())
+}
