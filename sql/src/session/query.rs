@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use arrow_array::RecordBatch;
-use arrow_schema::{SchemaRef, SortOptions};
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Schema, SchemaRef, SortOptions};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, Abortable};
@@ -146,7 +146,9 @@ impl Session {
     }
 
     fn batch_query(&self, plan: LogicalPlan) -> QueryStream {
-        let schema = plan.schema().inner().clone();
+        // What can be NULL is not the same in DataFusion's physical plan.
+        let fields = plan.schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let (sender, results) = sync_channel(AHEAD);
         let (handle, registration) = AbortHandle::new_pair();
         let parallelism = self.settings.parallelism();
@@ -158,9 +160,12 @@ impl Session {
                 let mut stream = batch::execute(&plan, parallelism).await?;
                 while let Some(next) = stream.next().await {
                     let batch = next.map_err(|error| Error::Engine(batch::failed(&error)))?;
-                    let batch = batch
-                        .with_schema(expected.clone())
-                        .map_err(|error| Error::io("reading a result", error))?;
+                    let options =
+                        RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                    let columns = batch.columns().to_vec();
+                    let batch =
+                        RecordBatch::try_new_with_options(expected.clone(), columns, &options)
+                            .map_err(|error| Error::io("reading a result", error))?;
                     if batch.num_rows() > 0
                         && rows.send(Collected::Rows(Changes::inserts(batch))).is_err()
                     {
