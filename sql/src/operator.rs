@@ -5,6 +5,7 @@
 //! | `operator/memory.rs` | rows in memory, as a source |
 //! | `operator/watermark.rs` | event time |
 //! | `operator/aggregate.rs` | aggregates by key: GROUP BY, DISTINCT |
+//! | `operator/windows.rs` | the windows that a row belongs to |
 //! | `operator/calc.rs` | filter and projection, without state |
 //! | `operator/join.rs` | joins of two streams |
 //! | `operator/rank.rs` | top-N, deduplication, LIMIT, one row a key: rows by their rank |
@@ -26,3 +27,4 @@ pub mod sort;
 #[cfg(test)]
 mod testing;
 pub mod watermark;
+pub mod windows;

@@ -9,6 +9,7 @@
 //! | `stream/planned.rs` | a stream and what is known of it |
 //! | `stream/planner.rs` | the walk; expressions |
 //! | `stream/scan.rs` | tables, event time, constant rows |
+//! | `stream/windows.rs` | windowing functions |
 //! | `stream/calc.rs` | projection and filter |
 //! | `stream/rank.rs` | filters on a rank: top-N, deduplication |
 //! | `stream/sort.rs` | ORDER BY and LIMIT |
@@ -21,6 +22,7 @@ mod planner;
 mod rank;
 mod scan;
 mod sort;
+mod windows;
 
 pub use planned::{Planned, StateNote, WindowColumns};
 pub use planner::StreamPlanner;

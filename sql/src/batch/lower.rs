@@ -82,7 +82,7 @@ fn sessions(node: &WindowTvf, gap: i64) -> PlanResult<LogicalPlan> {
         .filter(node.time.clone().is_not_null())?
         .project(timed)?;
 
-    let before = lag(column(time), None, None)
+    let before = lag(column(time), Some(1), None)
         .partition_by(keys.clone())
         .order_by(by_time())
         .build()?
@@ -112,7 +112,9 @@ fn over(aggregate: Expr, keys: Vec<Expr>, order: Vec<SortExpr>) -> PlanResult<Ex
     let Expr::AggregateFunction(aggregate) = aggregate else { return Ok(aggregate) };
     let function = WindowFunctionDefinition::AggregateUDF(aggregate.func);
     let function = Expr::from(WindowFunction::new(function, aggregate.params.args));
-    function.partition_by(keys).order_by(order).build()
+    let function = function.partition_by(keys);
+    // Without an order, the whole partition is one row's neighbourhood.
+    if order.is_empty() { function.build() } else { function.order_by(order).build() }
 }
 
 /// The columns of the input, as they are.

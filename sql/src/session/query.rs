@@ -160,8 +160,7 @@ impl Session {
                 let mut stream = batch::execute(&plan, parallelism).await?;
                 while let Some(next) = stream.next().await {
                     let batch = next.map_err(|error| Error::Engine(batch::failed(&error)))?;
-                    let options =
-                        RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
                     let columns = batch.columns().to_vec();
                     let batch =
                         RecordBatch::try_new_with_options(expected.clone(), columns, &options)

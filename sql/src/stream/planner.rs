@@ -11,7 +11,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec};
 
 use super::{Planned, StateNote};
-use crate::plan::EventTime;
+use crate::plan::{EventTime, WindowTvf};
 use crate::session::Settings;
 use crate::state::RowKeyPartitioner;
 use crate::{Error, Result};
@@ -77,8 +77,12 @@ impl<'a> StreamPlanner<'a> {
     }
 
     fn extension(&mut self, extension: &Extension) -> Result<Planned> {
-        if let Some(node) = extension.node.as_any().downcast_ref::<EventTime>() {
+        let node = extension.node.as_any();
+        if let Some(node) = node.downcast_ref::<EventTime>() {
             return self.event_time(node);
+        }
+        if let Some(node) = node.downcast_ref::<WindowTvf>() {
+            return self.windows(node);
         }
         Err(Error::unsupported(format!("{} in a streaming query", extension.node.name())))
     }

@@ -271,7 +271,12 @@ fn field(
 }
 
 #[inline]
-fn value(text: &str, literal: bool, column: &mut Column, options: &CsvOptions) -> Result<(), Fault> {
+fn value(
+    text: &str,
+    literal: bool,
+    column: &mut Column,
+    options: &CsvOptions,
+) -> Result<(), Fault> {
     if !literal && is_null(text, column, options) {
         return column.push_null();
     }
