@@ -5,10 +5,13 @@
 //! | topic | exactly once: readers of committed records see every result of a committed checkpoint once, and no other |
 //! | files | exactly once: a file has its final name when its checkpoint is committed |
 //! | print | at least once: what was printed stays printed |
+//! | discard | nothing is kept |
 //!
 //! An exactly-once sink *prepares* at the barrier: its output is durable, but hidden. The committed checkpoint lists
 //! what was prepared, and a committer in the JobManager makes it visible; see [`riverrun_dataflow::Committer`].
 
+mod change_print;
+mod discard;
 mod file;
 mod print;
 mod topic;
@@ -18,7 +21,9 @@ use std::path::PathBuf;
 
 use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec, Record};
 
-use crate::format::{ColumnEncoder, EncodedColumns, EncodedRows, RowEncoder, ToLines};
+use crate::format::{
+    BatchEncoder, ColumnEncoder, EncodedColumns, EncodedRows, RowEncoder, ToLines,
+};
 
 pub use print::SharedWriter;
 pub use topic::{Delivery, TopicOutput};
@@ -76,6 +81,21 @@ pub trait ColumnSinks {
         output: impl Into<TopicOutput>,
         encoder: E,
     ) -> DataStream<()>;
+
+    /// Writes files into a folder, each record's value a line, exactly once. As [`Sinks::to_files`]; keys and headers are left out, and a
+    /// record without a value is an empty line.
+    fn to_files_columns<E: ColumnEncoder>(
+        &self,
+        folder: impl Into<PathBuf>,
+        encoder: E,
+    ) -> DataStream<()>;
+
+    /// Prints changes, one a line, as Flink does: `+I[1, a]` for a row that is inserted, `-D[1, a]` for one that is taken back. First comes
+    /// `identifier` unless it is empty, and with a parallelism above 1 the number of the subtask: `identifier:3> +I[1, a]`.
+    fn print_columns(&self, writer: SharedWriter, identifier: &str) -> DataStream<()>;
+
+    /// Throws everything away.
+    fn discard(&self) -> DataStream<()>;
 }
 
 fn spec(name: &str, description: impl Into<String>) -> OperatorSpec {
@@ -110,19 +130,10 @@ impl<T: Record> Sinks<T> for DataStream<T> {
     }
 
     fn to_files<E: RowEncoder<T>>(&self, folder: impl Into<PathBuf>, encoder: E) -> DataStream<()> {
-        let folder = folder.into();
-        let description = format!("{}, {}", folder.display(), encoder.describe());
-        let committed_in = folder.clone();
-        let sink = sink_key(self.environment(), "file sink", &folder.display().to_string());
-        let committed_as = sink.clone();
-        self.add_committing_sink(
-            spec("file sink", description),
-            move |_| {
-                let encoder = EncodedRows::<T, E>::new(encoder.clone());
-                Ok(Box::new(file::FileSink::new(folder.clone(), &sink, encoder)))
-            },
-            move |_| Ok(Box::new(file::FileCommitter::new(committed_in.clone(), &committed_as))),
-        )
+        let description = encoder.describe();
+        add_files(self, folder.into(), description, move || {
+            EncodedRows::<T, E>::new(encoder.clone())
+        })
     }
 
     fn print(&self) -> DataStream<()>
@@ -152,6 +163,43 @@ impl ColumnSinks for DataStream<Columns> {
         let description = output.describe(&encoder.describe());
         topic::add(self, output, description, move || EncodedColumns(encoder.clone()))
     }
+
+    fn to_files_columns<E: ColumnEncoder>(
+        &self,
+        folder: impl Into<PathBuf>,
+        encoder: E,
+    ) -> DataStream<()> {
+        let description = encoder.describe();
+        add_files(self, folder.into(), description, move || EncodedColumns(encoder.clone()))
+    }
+
+    fn print_columns(&self, writer: SharedWriter, identifier: &str) -> DataStream<()> {
+        let identifier = identifier.to_owned();
+        self.add_sink(spec("print", identifier.as_str()), move |_| {
+            let sink = change_print::ChangePrintSink::new(writer.clone(), identifier.clone());
+            Ok(Box::new(sink))
+        })
+    }
+
+    fn discard(&self) -> DataStream<()> {
+        self.add_sink(spec("discard", ""), |_| Ok(Box::new(discard::Discard)))
+    }
+}
+
+/// Ends a stream in files.
+fn add_files<T, E: BatchEncoder + 'static>(
+    stream: &DataStream<T>,
+    folder: PathBuf,
+    format: String,
+    encoder: impl Fn() -> E + Send + Sync + 'static,
+) -> DataStream<()> {
+    let sink = sink_key(stream.environment(), "file sink", &folder.display().to_string());
+    let (committed_in, committed_as) = (folder.clone(), sink.clone());
+    stream.add_committing_sink(
+        spec("file sink", format!("{}, {format}", folder.display())),
+        move |_| Ok(Box::new(file::FileSink::new(folder.clone(), &sink, encoder()))),
+        move |_| Ok(Box::new(file::FileCommitter::new(committed_in.clone(), &committed_as))),
+    )
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod alarm;
 mod collection;
 mod file;
 mod generator;
+mod lines;
 mod socket;
 mod topic;
 
@@ -24,12 +25,13 @@ use riverrun_dataflow::{
     Columns, DataStream, Environment, OperatorKind, OperatorSpec, Record, Timestamp,
 };
 
+use self::lines::{LineColumns, LineRows};
 use crate::Line;
-use crate::format::{ColumnDecoder, DecodedColumns, DecodedRows, RowDecoder};
+use crate::format::{ColumnDecoder, DecodedColumns, DecodedRows, OnError, RowDecoder};
 
-pub use generator::GeneratorInput;
+pub use generator::{GeneratorInput, Numbers};
 pub use socket::SocketInput;
-pub use topic::{Start, TopicInput};
+pub use topic::{End, Start, TopicInput};
 
 /// Adds sources to an [`Environment`].
 ///
@@ -67,6 +69,14 @@ pub trait Sources {
     /// last line without one counts too. Files must not change while they are read.
     fn from_files<P: Into<PathBuf>>(&self, paths: impl IntoIterator<Item = P>) -> DataStream<Line>;
 
+    /// Reads files, line by line, as columns. As [`Sources::from_files`]; `on_error` says what becomes of lines that cannot be decoded.
+    fn from_files_columns<P: Into<PathBuf>, D: ColumnDecoder>(
+        &self,
+        paths: impl IntoIterator<Item = P>,
+        format: D,
+        on_error: OnError,
+    ) -> DataStream<Columns>;
+
     /// Reads one file. As [`Sources::from_files`].
     fn from_file(&self, path: impl Into<PathBuf>) -> DataStream<Line> {
         self.from_files([path.into()])
@@ -74,6 +84,14 @@ pub trait Sources {
 
     /// Connects to `host:port` and reads lines. See [`SocketInput`].
     fn from_socket(&self, input: impl Into<SocketInput>) -> DataStream<Line>;
+
+    /// Connects to `host:port` and reads lines as columns. See [`SocketInput`].
+    fn from_socket_columns<D: ColumnDecoder>(
+        &self,
+        input: impl Into<SocketInput>,
+        format: D,
+        on_error: OnError,
+    ) -> DataStream<Columns>;
 
     /// The rows of a collection, in order, without timestamps, in one subtask.
     fn from_collection<T: Record>(&self, rows: impl IntoIterator<Item = T>) -> DataStream<T>;
@@ -91,6 +109,15 @@ pub trait Sources {
         input: GeneratorInput,
         row: impl Fn(u64) -> (T, Timestamp) + Clone + Send + Sync + 'static,
     ) -> DataStream<T>;
+
+    /// Columns made by a function of the numbers of their rows, and of the processing time. See [`GeneratorInput`]. `name` says what
+    /// they are.
+    fn from_generator_columns(
+        &self,
+        name: &str,
+        input: GeneratorInput,
+        columns: impl Fn(Numbers, Timestamp) -> Columns + Clone + Send + Sync + 'static,
+    ) -> DataStream<Columns>;
 }
 
 fn spec(name: &str, description: impl Into<String>) -> OperatorSpec {
@@ -126,20 +153,43 @@ impl Sources for Environment {
 
     fn from_files<P: Into<PathBuf>>(&self, paths: impl IntoIterator<Item = P>) -> DataStream<Line> {
         let paths: Vec<PathBuf> = paths.into_iter().map(Into::into).collect();
-        let description = match paths.as_slice() {
-            [one] => one.display().to_string(),
-            [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
-            [] => "none".to_owned(),
-        };
-        self.add_source(spec("files", description), move |_| {
-            Ok(Box::new(file::FileSource::new(paths.clone())))
+        self.add_source(spec("files", listed(&paths)), move |_| {
+            Ok(Box::new(file::FileSource::new(paths.clone(), LineRows::default())))
+        })
+    }
+
+    fn from_files_columns<P: Into<PathBuf>, D: ColumnDecoder>(
+        &self,
+        paths: impl IntoIterator<Item = P>,
+        format: D,
+        on_error: OnError,
+    ) -> DataStream<Columns> {
+        let paths: Vec<PathBuf> = paths.into_iter().map(Into::into).collect();
+        let description = format!("{}, {}", listed(&paths), format.describe());
+        self.add_source(spec("files", description), move |resources| {
+            let target = LineColumns::new(format.clone(), on_error.clone(), resources)?;
+            Ok(Box::new(file::FileSource::new(paths.clone(), target)))
         })
     }
 
     fn from_socket(&self, input: impl Into<SocketInput>) -> DataStream<Line> {
         let input = input.into();
         self.add_source(spec("socket", input.address()).single(), move |_| {
-            Ok(Box::new(socket::SocketSource::new(input.clone())))
+            Ok(Box::new(socket::SocketSource::new(input.clone(), LineRows::default())))
+        })
+    }
+
+    fn from_socket_columns<D: ColumnDecoder>(
+        &self,
+        input: impl Into<SocketInput>,
+        format: D,
+        on_error: OnError,
+    ) -> DataStream<Columns> {
+        let input = input.into();
+        let description = format!("{}, {}", input.address(), format.describe());
+        self.add_source(spec("socket", description).single(), move |resources| {
+            let target = LineColumns::new(format.clone(), on_error.clone(), resources)?;
+            Ok(Box::new(socket::SocketSource::new(input.clone(), target)))
         })
     }
 
@@ -168,8 +218,31 @@ impl Sources for Environment {
     ) -> DataStream<T> {
         let input = input.with_splits(self.parallelism());
         self.add_source(spec("generator", input.describe()), move |_| {
-            Ok(Box::new(generator::GeneratorSource::new(input.clone(), row.clone())))
+            let make = generator::RowByRow(row.clone());
+            Ok(Box::new(generator::GeneratorSource::new(input.clone(), make)))
         })
+    }
+
+    fn from_generator_columns(
+        &self,
+        name: &str,
+        input: GeneratorInput,
+        columns: impl Fn(Numbers, Timestamp) -> Columns + Clone + Send + Sync + 'static,
+    ) -> DataStream<Columns> {
+        let input = input.with_splits(self.parallelism());
+        let description = format!("{name}, {}", input.describe());
+        self.add_source(spec("generator", description), move |_| {
+            let make = generator::ByColumn(columns.clone());
+            Ok(Box::new(generator::GeneratorSource::new(input.clone(), make)))
+        })
+    }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    match paths {
+        [one] => one.display().to_string(),
+        [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
+        [] => "none".to_owned(),
     }
 }
 

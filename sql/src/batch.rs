@@ -11,6 +11,8 @@
 //! | `batch/net.rs` | weighted rows to the rows that are left |
 
 mod drive;
+#[cfg(test)]
+pub(crate) use drive::drive;
 mod lower;
 mod net;
 mod scan;

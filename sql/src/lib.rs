@@ -4,6 +4,7 @@ pub mod aggregate;
 pub mod batch;
 pub mod catalog;
 mod changes;
+pub mod connector;
 mod error;
 pub mod function;
 pub mod operator;

@@ -60,6 +60,13 @@ impl Rejects {
         self
     }
 
+    /// What comes from here on is of the split called `place`.
+    pub(crate) fn set_place(&mut self, place: &str) {
+        if self.place != place {
+            place.clone_into(&mut self.place);
+        }
+    }
+
     /// The record is not what it should be.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ pub use metadata::Metadata;
 pub use raw::RawOptions;
 pub use time::TimestampFormat;
 
+pub(crate) use cell::{Cell, Kind};
 pub(crate) use json::{write_integer, write_text};
 
 #[cfg(test)]

@@ -17,6 +17,11 @@ impl SharedWriter {
         Self::new(std::io::stdout())
     }
 
+    /// Writes to standard error.
+    pub fn stderr() -> Self {
+        Self::new(std::io::stderr())
+    }
+
     /// Writes to any writer.
     pub fn new(writer: impl Write + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(writer)))
@@ -30,6 +35,17 @@ pub(super) struct PrintSink<T> {
     prefix: String,
     buffer: Vec<u8>,
     _rows: PhantomData<fn(T)>,
+}
+
+impl SharedWriter {
+    /// Writes whole lines.
+    pub(super) fn write(&self, lines: &[u8]) -> Result<()> {
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        writer
+            .write_all(lines)
+            .and_then(|()| writer.flush())
+            .map_err(|error| Error::io("printing rows", error))
+    }
 }
 
 impl<T> PrintSink<T> {
@@ -60,10 +76,6 @@ impl<T: Record + Display> Operator for PrintSink<T> {
             // Writing to a vector cannot fail.
             let _ = writeln!(self.buffer, "{}{row}", self.prefix);
         }
-        let mut writer = self.writer.0.lock().unwrap_or_else(PoisonError::into_inner);
-        writer
-            .write_all(&self.buffer)
-            .and_then(|()| writer.flush())
-            .map_err(|error| Error::io("printing rows", error))
+        self.writer.write(&self.buffer)
     }
 }

@@ -54,6 +54,7 @@ pub struct TopicOutput {
     compression: Compression,
     batch_bytes: usize,
     delivery: Delivery,
+    settings: Vec<(String, String)>,
 }
 
 impl TopicOutput {
@@ -65,7 +66,14 @@ impl TopicOutput {
             compression: Compression::Lz4,
             batch_bytes: 512 << 10,
             delivery: Delivery::default(),
+            settings: Vec::new(),
         }
+    }
+
+    /// Sets one of the topic's settings, by Kafka's name for it, if the topic has to be created: `cleanup.policy`, say.
+    pub fn setting(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((key.into(), value.into()));
+        self
     }
 
     /// Number of partitions if the topic has to be created.
@@ -232,7 +240,11 @@ impl<E> TopicSink<E> {
             Err(LogError::UnknownTopic { .. }) => {}
             Err(error) => return Err(self.output.failed(error)),
         }
-        let config = TopicConfig { partitions: self.output.partitions, ..TopicConfig::default() };
+        let mut config =
+            TopicConfig { partitions: self.output.partitions, ..TopicConfig::default() };
+        for (key, value) in &self.output.settings {
+            config.set(key, value).map_err(|error| self.output.failed(error))?;
+        }
         match self.store.create_topic(&self.output.topic, config) {
             // Another subtask was faster.
             Ok(_) | Err(LogError::TopicExists { .. }) => {}

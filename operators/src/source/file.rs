@@ -10,17 +10,19 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use riverrun_dataflow::{
-    Batch, Error, NO_TIMESTAMP, OperatorContext, OperatorMetrics, RestoredState, Result, Rows,
-    Source, SourceEvent, SplitIndex, SplitStatus,
+    Error, OperatorContext, OperatorMetrics, RestoredState, Result, Source, SourceEvent,
+    SplitIndex, SplitStatus,
 };
 
+use super::lines::LineTarget;
 use crate::line::LineCutter;
 
 /// Bytes read at once; their lines make a batch.
 const PIECE: usize = 512 << 10;
 
 /// Yields the lines of its share of a list of files.
-pub(super) struct FileSource {
+pub(super) struct FileSource<T> {
+    target: T,
     paths: Vec<PathBuf>,
     files: Vec<OpenFile>,
     /// Index of the file that is being read.
@@ -39,9 +41,10 @@ struct OpenFile {
     cutter: LineCutter,
 }
 
-impl FileSource {
-    pub(super) fn new(paths: Vec<PathBuf>) -> Self {
+impl<T: LineTarget> FileSource<T> {
+    pub(super) fn new(paths: Vec<PathBuf>, target: T) -> Self {
         Self {
+            target,
             paths,
             files: Vec::new(),
             current: 0,
@@ -81,8 +84,8 @@ impl OpenFile {
         Err(io::Error::other(reason))
     }
 
-    /// The next lines; `None` at the end.
-    fn read(&mut self) -> io::Result<Option<(Rows<crate::Line>, usize)>> {
+    /// Reads the next lines; says how many bytes they have, `None` at the end.
+    fn read(&mut self, target: &mut impl LineTarget) -> io::Result<Option<usize>> {
         if self.reader.is_none() {
             self.reader = Some(self.open()?);
         }
@@ -98,27 +101,26 @@ impl OpenFile {
             }
         }
         piece.truncate(filled);
-        let mut rows = Rows::with_capacity(filled / 128 + 1);
-        let before = self.position;
         if filled == 0 {
-            if let Some((line, bytes)) = self.cutter.finish() {
+            return Ok(self.cutter.finish().map(|(line, bytes)| {
+                target.line(line, self.position);
                 self.position += bytes as u64;
-                rows.push(line, NO_TIMESTAMP);
-            }
-            return Ok((!rows.is_empty()).then(|| (rows, (self.position - before) as usize)));
+                bytes
+            }));
         }
         self.cutter.cut(&Bytes::from(piece), |line, bytes| {
+            target.line(line, self.position);
             self.position += bytes as u64;
-            rows.push(line, NO_TIMESTAMP);
         });
-        Ok(Some((rows, filled)))
+        Ok(Some(filled))
     }
 }
 
-impl Source for FileSource {
+impl<T: LineTarget> Source for FileSource<T> {
     fn open(&mut self, context: &OperatorContext, restored: Option<RestoredState>) -> Result<()> {
         self.operator.clone_from(&context.operator);
         self.metrics = Some(context.metrics.clone());
+        self.target.open(context);
         let positions = restored.map(|state| state.positions).unwrap_or_default();
         let ours = |index: &usize| *index as u32 % context.parallelism == context.subtask.index;
         for index in (0..self.paths.len()).filter(ours) {
@@ -147,16 +149,16 @@ impl Source for FileSource {
                 return Poll::Ready(Ok(event));
             }
             let Some(file) = self.files.get_mut(self.current) else {
-                return Poll::Ready(Ok(SourceEvent::End));
+                return Poll::Ready(self.target.flush().map(|()| SourceEvent::End));
             };
-            match file.read() {
-                Ok(Some((rows, read))) => {
+            match file.read(&mut self.target) {
+                Ok(Some(read)) => {
                     if let Some(metrics) = &self.metrics {
                         OperatorMetrics::add(&metrics.bytes, read as u64);
                     }
-                    if !rows.is_empty() {
-                        let batch = Batch::rows(rows, Some(file.index));
-                        return Poll::Ready(Ok(SourceEvent::Batch(batch)));
+                    match self.target.finish(file.index, &file.name()) {
+                        Ok(batch) if batch.is_empty() => {}
+                        batch => return Poll::Ready(batch.map(SourceEvent::Batch)),
                     }
                 }
                 Ok(None) => {
@@ -177,6 +179,7 @@ impl Source for FileSource {
     }
 
     fn snapshot(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
+        self.target.flush()?;
         let encode =
             |file: &OpenFile| Ok((file.name(), super::encoded(&self.operator, &file.position)?));
         self.files.iter().map(encode).collect()

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use riverrun_dataflow::{
-    Batch, Clock, Error, OperatorContext, Record, RestoredState, Result, Rows, Source, SourceEvent,
-    SplitIndex, SplitStatus, Timestamp,
+    Batch, Clock, Columns, Error, OperatorContext, Record, RestoredState, Result, Rows, Source,
+    SourceEvent, SplitIndex, SplitStatus, Timestamp,
 };
 
 use super::alarm::Alarm;
@@ -67,10 +67,73 @@ impl GeneratorInput {
     }
 }
 
+/// Numbers of the rows of a batch, in order: they lie `splits` apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbers {
+    next: u64,
+    step: u64,
+    left: usize,
+}
+
+impl Numbers {
+    /// The `count` numbers `first`, `first + step` and so on.
+    pub fn new(first: u64, step: u64, count: usize) -> Self {
+        Self { next: first, step, left: count }
+    }
+}
+
+impl Iterator for Numbers {
+    type Item = u64;
+
+    #[inline]
+    fn next(&mut self) -> Option<u64> {
+        self.left = self.left.checked_sub(1)?;
+        let number = self.next;
+        self.next = number.wrapping_add(self.step);
+        Some(number)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Numbers {}
+
+/// Makes batches of the numbers of their rows.
+pub(super) trait Generate: Send {
+    /// The rows with these numbers; `now` is the processing time.
+    fn generate(&mut self, numbers: Numbers, now: Timestamp, split: SplitIndex) -> Batch;
+}
+
+/// Rows, one by one.
+pub(super) struct RowByRow<F>(pub(super) F);
+
+impl<T: Record, F: Fn(u64) -> (T, Timestamp) + Send> Generate for RowByRow<F> {
+    fn generate(&mut self, numbers: Numbers, _now: Timestamp, split: SplitIndex) -> Batch {
+        let mut rows = Rows::with_capacity(numbers.len());
+        for number in numbers {
+            let (row, timestamp) = (self.0)(number);
+            rows.push(row, timestamp);
+        }
+        Batch::rows(rows, Some(split))
+    }
+}
+
+/// Columns, a batch at a time.
+pub(super) struct ByColumn<F>(pub(super) F);
+
+impl<F: Fn(Numbers, Timestamp) -> Columns + Send> Generate for ByColumn<F> {
+    fn generate(&mut self, numbers: Numbers, now: Timestamp, split: SplitIndex) -> Batch {
+        Batch::columns((self.0)(numbers, now), Some(split))
+    }
+}
+
 /// Yields what a function makes.
 pub(super) struct GeneratorSource<F> {
     input: GeneratorInput,
-    row: F,
+    make: F,
+    clock: Option<Arc<dyn Clock>>,
     splits: Vec<Split>,
     /// Which split is next.
     turn: usize,
@@ -98,10 +161,11 @@ struct Pace {
 }
 
 impl<F> GeneratorSource<F> {
-    pub(super) fn new(input: GeneratorInput, row: F) -> Self {
+    pub(super) fn new(input: GeneratorInput, make: F) -> Self {
         Self {
             input,
-            row,
+            make,
+            clock: None,
             splits: Vec::new(),
             turn: 0,
             pace: None,
@@ -111,12 +175,10 @@ impl<F> GeneratorSource<F> {
     }
 }
 
-impl<T: Record, F: Fn(u64) -> (T, Timestamp) + Send> Source for GeneratorSource<F>
-where
-    F: 'static,
-{
+impl<F: Generate> Source for GeneratorSource<F> {
     fn open(&mut self, context: &OperatorContext, restored: Option<RestoredState>) -> Result<()> {
         self.operator.clone_from(&context.operator);
+        self.clock = Some(context.clock.clone());
         let count = u64::from(self.input.splits.unwrap_or(1));
         let positions = restored.map(|state| state.positions).unwrap_or_default();
         if !positions.is_empty() && positions.len() as u64 != count {
@@ -180,16 +242,15 @@ where
             }
             pace.made += rows;
         }
-        let mut batch = Rows::with_capacity(rows as usize);
-        for made in split.made..split.made + rows {
-            let (row, timestamp) = (self.row)(made * count + u64::from(split.index));
-            batch.push(row, timestamp);
-        }
+        let first = split.made * count + u64::from(split.index);
+        let numbers = Numbers::new(first, count, rows as usize);
+        let now = self.clock.as_ref().map_or(0, |clock| clock.now());
+        let batch = self.make.generate(numbers, now, split.index);
         split.made += rows;
         if split.made == split.rows {
             self.events.push_back(SourceEvent::Split(split.index, SplitStatus::Finished));
         }
-        Poll::Ready(Ok(SourceEvent::Batch(Batch::rows(batch, Some(split.index)))))
+        Poll::Ready(Ok(SourceEvent::Batch(batch)))
     }
 
     fn snapshot(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {

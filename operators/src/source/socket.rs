@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use riverrun_dataflow::{
-    Batch, Error, NO_TIMESTAMP, OperatorContext, OperatorMetrics, RestoredState, Result, Rows,
-    Source, SourceEvent, SplitStatus,
+    Error, OperatorContext, OperatorMetrics, RestoredState, Result, Source, SourceEvent,
+    SplitStatus,
 };
 
+use super::lines::LineTarget;
 use crate::Line;
 use crate::line::LineCutter;
 
@@ -72,8 +73,11 @@ impl From<String> for SocketInput {
 }
 
 /// Yields the lines that a thread reads from a socket.
-pub(super) struct SocketSource {
+pub(super) struct SocketSource<T> {
     input: SocketInput,
+    target: T,
+    /// Number of the next line.
+    next: u64,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     announced: bool,
@@ -88,7 +92,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    rows: VecDeque<(Rows<Line>, usize)>,
+    lines: VecDeque<(Vec<Line>, usize)>,
     waker: Option<Waker>,
     /// To interrupt a read.
     stream: Option<TcpStream>,
@@ -117,13 +121,13 @@ impl Shared {
         !state.closed
     }
 
-    /// Hands rows over; waits while there is no room. False if the source was closed.
-    fn push(&self, rows: Rows<Line>, bytes: usize) -> bool {
-        if !self.wait(None, |state| state.rows.len() >= QUEUE) {
+    /// Hands lines over; waits while there is no room. False if the source was closed.
+    fn push(&self, lines: Vec<Line>, bytes: usize) -> bool {
+        if !self.wait(None, |state| state.lines.len() >= QUEUE) {
             return false;
         }
         let mut state = self.lock();
-        state.rows.push_back((rows, bytes));
+        state.lines.push_back((lines, bytes));
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }
@@ -179,11 +183,10 @@ impl Shared {
                 Ok(0) => break "it closed the connection".to_owned(),
                 Ok(read) => {
                     received = true;
-                    let mut rows = Rows::default();
-                    cutter.cut(&Bytes::copy_from_slice(&buffer[..read]), |line, _| {
-                        rows.push(line, NO_TIMESTAMP);
-                    });
-                    if !rows.is_empty() && !self.push(rows, read) {
+                    let mut lines = Vec::new();
+                    cutter
+                        .cut(&Bytes::copy_from_slice(&buffer[..read]), |line, _| lines.push(line));
+                    if !lines.is_empty() && !self.push(lines, read) {
                         return None;
                     }
                     if cutter.pending() > MAX_LINE {
@@ -213,15 +216,24 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(failed)
 }
 
-impl SocketSource {
-    pub(super) fn new(input: SocketInput) -> Self {
-        Self { input, shared: Arc::default(), thread: None, announced: false, metrics: None }
+impl<T: LineTarget> SocketSource<T> {
+    pub(super) fn new(input: SocketInput, target: T) -> Self {
+        Self {
+            input,
+            target,
+            next: 0,
+            shared: Arc::default(),
+            thread: None,
+            announced: false,
+            metrics: None,
+        }
     }
 }
 
-impl Source for SocketSource {
+impl<T: LineTarget> Source for SocketSource<T> {
     fn open(&mut self, context: &OperatorContext, _restored: Option<RestoredState>) -> Result<()> {
         self.metrics = Some(context.metrics.clone());
+        self.target.open(context);
         if context.subtask.index != 0 {
             self.shared.lock().ended = true;
             self.announced = true;
@@ -241,23 +253,34 @@ impl Source for SocketSource {
             self.announced = true;
             return Poll::Ready(Ok(SourceEvent::Split(0, SplitStatus::Active)));
         }
-        let mut state = self.shared.lock();
-        if let Some((rows, bytes)) = state.rows.pop_front() {
+        loop {
+            let mut state = self.shared.lock();
+            let Some((lines, bytes)) = state.lines.pop_front() else {
+                if state.ended {
+                    drop(state);
+                    return Poll::Ready(self.target.flush().map(|()| SourceEvent::End));
+                }
+                state.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            };
             drop(state);
             self.shared.changed.notify_one();
             if let Some(metrics) = &self.metrics {
                 OperatorMetrics::add(&metrics.bytes, bytes as u64);
             }
-            return Poll::Ready(Ok(SourceEvent::Batch(Batch::rows(rows, Some(0)))));
+            for line in lines {
+                self.target.line(line, self.next);
+                self.next += 1;
+            }
+            match self.target.finish(0, &self.input.address) {
+                Ok(batch) if batch.is_empty() => {}
+                batch => return Poll::Ready(batch.map(SourceEvent::Batch)),
+            }
         }
-        if state.ended {
-            return Poll::Ready(Ok(SourceEvent::End));
-        }
-        state.waker = Some(context.waker().clone());
-        Poll::Pending
     }
 
     fn snapshot(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
+        self.target.flush()?;
         Ok(BTreeMap::new())
     }
 

@@ -13,7 +13,7 @@ use riverrun_dataflow::{
 
 use super::collection::CollectionSource;
 use super::file::FileSource;
-use super::generator::{GeneratorInput, GeneratorSource};
+use super::generator::{GeneratorInput, GeneratorSource, RowByRow};
 use super::socket::{SocketInput, SocketSource};
 use super::*;
 
@@ -141,7 +141,7 @@ fn a_collection_goes_on_where_it_was() {
 #[test]
 fn a_generators_splits_make_each_row_once_at_any_parallelism() {
     let row = |n: u64| (n, n as i64);
-    let make = || GeneratorSource::new(GeneratorInput::bounded(10_001).splits(3), row);
+    let make = || GeneratorSource::new(GeneratorInput::bounded(10_001).splits(3), RowByRow(row));
     let mut whole = Vec::new();
     let mut positions = std::collections::BTreeMap::new();
     let mut before = Driven::open(make(), None);
@@ -167,10 +167,11 @@ fn a_generators_splits_make_each_row_once_at_any_parallelism() {
 fn a_generator_keeps_to_its_rate() {
     let clock = Arc::new(ManualClock::new(1_000));
     let input = GeneratorInput::endless().rate(100).splits(1);
-    let mut source =
-        Driven::open_as(GeneratorSource::new(input, |n| (n, NO_TIMESTAMP)), None, |context| {
-            context.clock = clock.clone()
-        });
+    let mut source = Driven::open_as(
+        GeneratorSource::new(input, RowByRow(|n| (n, NO_TIMESTAMP))),
+        None,
+        |context| context.clock = clock.clone(),
+    );
     assert!(rows(source.all::<u64>()).is_empty());
     clock.set(1_050);
     assert_eq!(rows(source.all::<u64>()), [0, 1, 2, 3, 4]);
@@ -197,7 +198,8 @@ fn files_go_on_at_the_byte_plain_or_compressed() {
         let mut state = None;
         // A new source after each batch: every position that there is.
         loop {
-            let mut source = Driven::open(FileSource::new(vec![path.clone()]), state);
+            let mut source =
+                Driven::open(FileSource::new(vec![path.clone()], LineRows::default()), state);
             let more = loop {
                 match source.next::<Line>() {
                     Poll::Ready(Said::Rows(0, rows)) => break rows,
@@ -221,7 +223,7 @@ fn files_follow_one_another_and_hold_back_time_only_while_they_are_read() {
     let paths: Vec<_> = ["a", "b"].map(|name| dir.path().join(name)).into();
     std::fs::write(&paths[0], "1\r\n2\n").unwrap();
     std::fs::write(&paths[1], "").unwrap();
-    let mut source = Driven::open(FileSource::new(paths.clone()), None);
+    let mut source = Driven::open(FileSource::new(paths.clone(), LineRows::default()), None);
     let line = |text: &str| (Line::from(text), NO_TIMESTAMP);
     let expected = [
         Said::Split(0, SplitStatus::Active),
@@ -235,7 +237,7 @@ fn files_follow_one_another_and_hold_back_time_only_while_they_are_read() {
 
     let state = source.state();
     std::fs::write(&paths[0], "1").unwrap();
-    let mut changed = FileSource::new(paths);
+    let mut changed = FileSource::new(paths, LineRows::default());
     let context = testing::context(Arc::<ManualClock>::default(), Arc::default());
     changed.open(&context, Some(state)).unwrap();
     let mut context = Context::from_waker(Waker::noop());
@@ -248,7 +250,8 @@ fn files_follow_one_another_and_hold_back_time_only_while_they_are_read() {
 fn a_socket_is_connected_to_again_and_half_lines_are_dropped() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut source = Driven::open(SocketSource::new(SocketInput::new(address)), None);
+    let mut source =
+        Driven::open(SocketSource::new(SocketInput::new(address), LineRows::default()), None);
     assert_eq!(source.next::<Line>(), Poll::Ready(Said::Split(0, SplitStatus::Active)));
     for (sent, expected) in [("one\ntwo\nha", vec!["one", "two"]), ("three\r\n", vec!["three"])] {
         let (mut stream, _) = listener.accept().unwrap();
@@ -272,7 +275,7 @@ fn a_socket_is_connected_to_again_and_half_lines_are_dropped() {
 fn a_socket_may_end_with_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let input = SocketInput::new(listener.local_addr().unwrap().to_string()).until_closed();
-    let mut source = Driven::open(SocketSource::new(input), None);
+    let mut source = Driven::open(SocketSource::new(input, LineRows::default()), None);
     let lines: String = (0..5000).map(|n| format!("{n}\n")).collect();
     let done = Arc::new(AtomicBool::new(false));
     let service = {

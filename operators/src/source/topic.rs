@@ -1,5 +1,6 @@
 //! The committed records of a topic.
 
+mod input;
 mod split;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -9,128 +10,14 @@ use std::time::Duration;
 
 use riverrun_dataflow::{
     Clock, Error, OperatorContext, OperatorMetrics, Resources, RestoredState, Result, Source,
-    SourceEvent, SplitStatus, Timestamp,
+    SourceEvent, SplitStatus,
 };
 use riverrun_log_store::{Decompressor, Store};
 
+pub use self::input::{End, Start, TopicInput};
 use self::split::{Progress, Split, TaskWaker};
 use super::alarm::Alarm;
-use crate::format::{BatchDecoder, DeadLetters, OnError, Rejects};
-
-/// Where reading begins when there is no checkpoint to go on from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Start {
-    /// With the oldest record there is.
-    #[default]
-    Earliest,
-    /// Behind the newest committed record.
-    Latest,
-    /// With this offset, in every partition.
-    Offset(i64),
-    /// With the first record whose timestamp, in milliseconds since the epoch, is this or later.
-    Timestamp(Timestamp),
-}
-
-/// Which topic to read, and how.
-///
-/// Partition *p* is read by subtask *p* modulo parallelism; where there are more subtasks than partitions, those without one end at
-/// once. Among its partitions a subtask goes on with the one that is furthest behind in event time, so that their
-/// events stay together and windows need not wait for each other. Partitions are counted when the job starts: those added
-/// later are read after a restart, from their beginning.
-///
-/// Only committed records are read: nothing of aborted transactions, and nothing beyond the last stable offset.
-///
-/// ```
-/// use std::time::Duration;
-/// use riverrun_operators::{Start, TopicInput, format::OnError};
-///
-/// let input = TopicInput::new("nginx").bounded().start(Start::Timestamp(1_431_857_100_000)).on_error(OnError::Skip);
-/// ```
-#[derive(Debug, Clone)]
-pub struct TopicInput {
-    topic: String,
-    bounded: bool,
-    start: Start,
-    on_error: OnError,
-    idle_after: Duration,
-    fetch_bytes: usize,
-    batch_rows: usize,
-}
-
-impl TopicInput {
-    /// All of a topic, from the oldest record on, without end.
-    pub fn new(topic: impl Into<String>) -> Self {
-        Self {
-            topic: topic.into(),
-            bounded: false,
-            start: Start::default(),
-            on_error: OnError::default(),
-            idle_after: Duration::from_secs(1),
-            fetch_bytes: 1 << 20,
-            batch_rows: 4096,
-        }
-    }
-
-    /// Ends where the topic ends now: at the last stable offset at the moment of opening.
-    pub fn bounded(mut self) -> Self {
-        self.bounded = true;
-        self
-    }
-
-    /// Sets whether the topic's present end is the stream's end.
-    pub fn set_bounded(mut self, bounded: bool) -> Self {
-        self.bounded = bounded;
-        self
-    }
-
-    /// Where reading begins when there is no checkpoint.
-    pub fn start(mut self, start: Start) -> Self {
-        self.start = start;
-        self
-    }
-
-    /// What becomes of records that cannot be decoded. By default the job fails and names the record.
-    pub fn on_error(mut self, on_error: OnError) -> Self {
-        self.on_error = on_error;
-        self
-    }
-
-    /// How long a partition must be read to its end and silent before event time no longer waits for it: one second
-    /// unless set. It should be longer than what producers that write to several partitions take from the one to the other.
-    pub fn idle_after(mut self, silence: Duration) -> Self {
-        self.idle_after = silence;
-        self
-    }
-
-    /// About how many rows a batch has: log batches are put together up to this number, and never taken apart. 4096 unless set.
-    pub fn batch_rows(mut self, rows: usize) -> Self {
-        self.batch_rows = rows.max(1);
-        self
-    }
-
-    pub(super) fn describe(&self, format: &str) -> String {
-        let bounded = if self.bounded { ", bounded" } else { "" };
-        format!("{}, {format}{bounded}", self.topic)
-    }
-}
-
-impl From<&str> for TopicInput {
-    fn from(topic: &str) -> Self {
-        Self::new(topic)
-    }
-}
-
-impl From<String> for TopicInput {
-    fn from(topic: String) -> Self {
-        Self::new(topic)
-    }
-}
-
-impl From<&String> for TopicInput {
-    fn from(topic: &String) -> Self {
-        Self::new(topic)
-    }
-}
+use crate::format::{BatchDecoder, DeadLetters, Rejects};
 
 /// Yields what a decoder makes of a topic's records.
 pub(super) struct TopicSource<D> {
@@ -237,7 +124,8 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
             }
             Err(error) => return Err(Error::io(what(), error)),
         };
-        let ours = |p: &u32| p % context.parallelism == context.subtask.index;
+        let ours =
+            |p: &u32| p % context.parallelism == context.subtask.index && self.input.reads(*p);
         for partition in (0..partitions).filter(ours) {
             let log =
                 self.store.partition(topic, partition).map_err(|error| Error::io(what(), error))?;

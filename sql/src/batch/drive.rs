@@ -21,7 +21,7 @@ impl Wake for Unpark {
 ///
 /// # Errors
 /// What the source, an operator or `take` returns.
-pub(super) fn drive(
+pub(crate) fn drive(
     job: &Job,
     clock: &Arc<dyn Clock>,
     take: &mut dyn FnMut(Batch) -> Result<()>,

@@ -13,7 +13,7 @@ fn events(options: &NexmarkOptions, count: u64) -> Vec<NexmarkEvent> {
 
 fn bids(events: &[NexmarkEvent]) -> Vec<&Bid> {
     let bid = |event| match event {
-        &NexmarkEvent::Bid(ref bid) => Some(bid),
+        NexmarkEvent::Bid(bid) => Some(bid),
         _ => None,
     };
     events.iter().filter_map(bid).collect()

@@ -10,7 +10,7 @@ use riverrun_log_store::{
     AbortedTransaction, Batch, Decompressor, Error as LogError, Isolation, Partition,
 };
 
-use super::{Start, TopicInput};
+use super::TopicInput;
 use crate::format::{BatchDecoder, BatchRecords, Rejects};
 
 /// Wakes the subtask, whichever waker it polled with last.
@@ -114,23 +114,16 @@ impl Split {
                 return Err(Error::state(operator, reason));
             }
         }
-        let position = match (restored, input.start) {
-            (Some(position), _) => position,
-            (None, Start::Earliest) => offsets.log_start,
-            (None, Start::Latest) => offsets.last_stable,
-            (None, Start::Offset(offset)) => offset.clamp(offsets.log_start, offsets.last_stable),
-            (None, Start::Timestamp(timestamp)) => partition
-                .offset_for_timestamp(timestamp)
-                .map_err(|error| Error::io(format!("reading {name}"), error))?
-                .map_or(offsets.last_stable, |(offset, _)| offset),
-        };
+        let (start, end) = input
+            .range(&partition, index)
+            .map_err(|error| Error::io(format!("reading {name}"), error))?;
         Ok(Self {
             name,
             operator: operator.to_owned(),
             index,
             partition,
-            position,
-            end: input.bounded.then_some(offsets.last_stable),
+            position: restored.unwrap_or(start),
+            end,
             fetched: VecDeque::new(),
             aborted: Vec::new(),
             reached: Timestamp::MIN,

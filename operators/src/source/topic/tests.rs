@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use riverrun_dataflow::{ManualClock, OperatorContext, RestoredState};
+use riverrun_dataflow::{ManualClock, OperatorContext, RestoredState, Timestamp};
 use riverrun_log_store::environment::sim::Simulation;
 use riverrun_log_store::{
     BatchBuilder, Compression, Partition, ProducerIdentity, StoreOptions, TopicConfig,

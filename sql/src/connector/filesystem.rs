@@ -1,0 +1,104 @@
+//! Files of a folder: read in the order of their names, written exactly once.
+
+use std::path::{Path, PathBuf};
+
+use riverrun_dataflow::{Columns, DataStream, Environment};
+use riverrun_operators::format::OnError;
+use riverrun_operators::format::table::{
+    EncoderLayout, TableDecoder, TableEncoder, TableFormat, WriteMode,
+};
+use riverrun_operators::{ColumnSinks, Sources};
+
+use super::options::Options;
+use super::{SinkMode, SourceStream, format, topic};
+use crate::catalog::Table;
+use crate::{Error, Result};
+
+/// Where a table's files are.
+pub(super) struct FileTable<'a> {
+    table: &'a Table,
+    path: PathBuf,
+    format: TableFormat,
+    on_error: OnError,
+}
+
+impl<'a> FileTable<'a> {
+    pub(super) fn of(table: &'a Table) -> Result<Self> {
+        let options = Options::new(table);
+        super::no_metadata(table)?;
+        options.accept(&["sink.parallelism"]);
+        let path = options.required("path", "the folder, or the file")?;
+        let path = PathBuf::from(path.strip_prefix("file://").unwrap_or(path));
+        let format = format::of_value(&options)?;
+        let name = path.file_name().map_or_else(|| "files".into(), |n| n.to_string_lossy());
+        let on_error = topic::on_error(&options, &name)?;
+        options.finish()?;
+        let made = Self { table, path, format, on_error };
+        made.decoder(&[])?;
+        Ok(made)
+    }
+
+    fn decoder(&self, columns: &[usize]) -> Result<TableDecoder> {
+        topic::decoder_of_lines(self.table, &self.format, columns)
+    }
+
+    pub(super) fn source(&self, env: &Environment, columns: &[usize]) -> Result<SourceStream> {
+        let files = files(&self.path).map_err(|error| {
+            Error::io(
+                format!(
+                    "reading the files of table `{}` in {}",
+                    self.table.name,
+                    self.path.display()
+                ),
+                error,
+            )
+        })?;
+        let decoder = self.decoder(columns)?;
+        let stream = env.from_files_columns(files, decoder, self.on_error.clone());
+        Ok(SourceStream {
+            stream,
+            retracts: self.format.retracts(),
+            upsert: None,
+            parallelism: env.parallelism(),
+            bounded: true,
+        })
+    }
+
+    pub(super) fn sink_mode(&self) -> SinkMode {
+        if self.format.retracts() { SinkMode::Changelog } else { SinkMode::Append }
+    }
+
+    pub(super) fn sink(&self, stream: &DataStream<Columns>) -> Result<()> {
+        let fields = self.table.sink_schema();
+        let mode = if self.format.retracts() { WriteMode::Changelog } else { WriteMode::Append };
+        let layout = EncoderLayout {
+            format: self.format.clone(),
+            value: fields.fields().iter().cloned().enumerate().collect(),
+            key: None,
+            metadata: Vec::new(),
+            mode,
+        };
+        let encoder = TableEncoder::new(layout).map_err(format::unfit(self.table))?;
+        stream.to_files_columns(&self.path, encoder);
+        Ok(())
+    }
+}
+
+/// The file, or those of the folder in the order of their names; what begins with a dot or `_` is not of the table.
+fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        // Says what is wrong if there is no such file.
+        return path.metadata().map(|_| vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let hidden = name.to_string_lossy().starts_with(['.', '_']);
+        if !hidden && entry.file_type()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
