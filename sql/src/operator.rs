@@ -7,6 +7,7 @@
 //! | `operator/aggregate.rs` | aggregates by key: GROUP BY, DISTINCT |
 //! | `operator/windows.rs` | the windows that a row belongs to |
 //! | `operator/calc.rs` | filter and projection, without state |
+//! | `operator/unnest.rs` | lists to rows, structs to columns |
 //! | `operator/join.rs` | joins of two streams |
 //! | `operator/rank.rs` | top-N, deduplication, LIMIT, one row a key: rows by their rank |
 //! | `operator/sort.rs` | ORDER BY |
@@ -26,5 +27,6 @@ mod reached;
 pub mod sort;
 #[cfg(test)]
 mod testing;
+pub mod unnest;
 pub mod watermark;
 pub mod windows;

@@ -14,15 +14,20 @@
 //! | `stream/rank.rs` | filters on a rank: top-N, deduplication |
 //! | `stream/sort.rs` | ORDER BY and LIMIT |
 //! | `stream/aggregate.rs` | GROUP BY and DISTINCT |
+//! | `stream/join.rs` | joins |
+//! | `stream/union.rs`, `stream/unnest.rs` | UNION ALL, UNNEST |
 
 mod aggregate;
 mod calc;
+mod join;
 mod planned;
 mod planner;
 mod rank;
 mod scan;
 mod sort;
 mod windows;
+mod union;
+mod unnest;
 
 pub use planned::{Planned, StateNote, WindowColumns};
 pub use planner::StreamPlanner;

@@ -14,7 +14,8 @@
 //! | `join/condition.rs` | the filter over pairs |
 //! | `join/matching.rs` | pairs, counts of matches, what changes of single results |
 //! | `join/results.rs` | columns of the output |
-//! | `join/operator.rs` | the regular join: no end of its state but a time-to-live |
+//! | `join/regular.rs` | the regular join: no end of its state but a time-to-live |
+//! | `join/timed.rs` | interval join and window join: rows go when event time has passed them |
 //!
 //! Without a filter all rows of a key have the same matches, so that their sum is that of the other side's weights; with one, each row
 //! of a preserved side has its own count.
@@ -22,13 +23,16 @@
 mod arrivals;
 mod condition;
 mod matching;
-mod operator;
+mod regular;
 mod results;
 mod side;
 #[cfg(test)]
 mod subtasks;
 #[cfg(test)]
 mod tests;
+mod timed;
+#[cfg(test)]
+mod timed_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +41,8 @@ use arrow_schema::SchemaRef;
 use datafusion::common::JoinType;
 use datafusion::physical_expr::PhysicalExpr;
 
-pub use operator::Join;
+pub use regular::Join;
+pub use timed::{IntervalSpec, TimedJoin, WindowJoinSpec};
 
 /// Rows of an emitted batch at most; also how many candidates are looked at before the filter is asked.
 const CHUNK: usize = 8192;

@@ -140,7 +140,7 @@ impl Matching {
     }
 
     /// True if the matches of a row of the side are all rows of its key.
-    fn by_key(&self, side: usize) -> bool {
+    pub(super) fn by_key(&self, side: usize) -> bool {
         self.singles[side] != Single::None && self.condition.is_none()
     }
 
@@ -412,7 +412,7 @@ impl Matching {
         for (slot, before, row) in totals {
             self.buckets.touch(slot, false);
             let after = self.buckets.total(slot, side);
-            if (before > 0) == (after > 0) {
+            if (before > 0) == (after > 0) || (self.patient && single.shows(0)) {
                 continue;
             }
             for record in self.buckets.records(slot, other, 0) {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{Int64Array, RecordBatch};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use riverrun_dataflow::testing::{Collected, context};
 use riverrun_dataflow::{
     Barrier, DEFAULT_KEY_GROUPS, KeyedState, ManualClock, Operator, OperatorMetrics, OperatorState,
@@ -13,27 +14,11 @@ use riverrun_dataflow::{
 };
 
 use crate::Changes;
+use crate::operator::testing::texts;
 use crate::state::RowKeyPartitioner;
 
 /// Rows (their values as text) and how often each is there.
 pub(crate) type Contents = BTreeMap<String, i64>;
-
-/// The rows of a batch, as text.
-pub(crate) fn texts(rows: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default().with_null("NULL");
-    let columns: Vec<_> = rows
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
-        .collect();
-    (0..rows.num_rows())
-        .map(|row| {
-            let values: Vec<String> =
-                columns.iter().map(|column| column.value(row).to_string()).collect();
-            values.join("|")
-        })
-        .collect()
-}
 
 /// Adds rows to contents.
 pub(crate) fn add(contents: &mut Contents, changes: &Changes) {
@@ -63,8 +48,10 @@ pub(crate) struct Subtasks<O> {
     pub(crate) contents: Contents,
     /// Every batch that was put out.
     pub(crate) emitted: Vec<Changes>,
-    /// The watermark of the first one's output.
+    /// The watermark of the output.
     pub(crate) watermark: Timestamp,
+    /// Event time columns of the output.
+    pub(crate) times: Vec<usize>,
 }
 
 struct Subtask<O> {
@@ -91,6 +78,7 @@ impl<O: Operator> Subtasks<O> {
             contents: Contents::new(),
             emitted: Vec::new(),
             watermark: Timestamp::MIN,
+            times: Vec::new(),
         };
         subtasks.start(parallelism, &[]);
         subtasks
@@ -153,14 +141,21 @@ impl<O: Operator> Subtasks<O> {
 
     /// Event time for all of them.
     pub(crate) fn watermark(&mut self, to: Timestamp) {
-        for at in 0..self.subtasks.len() {
+        let mut outs = Vec::new();
+        for subtask in &mut self.subtasks {
             let mut out = Collected::default();
-            let subtask = &mut self.subtasks[at];
             if let Some(watermark) = subtask.frontier.advance_to(to) {
                 subtask.operator.on_watermark(watermark, &mut out).unwrap();
             }
+            outs.push(out);
+        }
+        // All say the same of event time: rows first.
+        let watermark = outs.iter().filter_map(|out| out.watermarks.last()).max().copied();
+        for mut out in outs {
+            out.watermarks.clear();
             self.collect(out);
         }
+        self.watermark = watermark.unwrap_or(self.watermark);
     }
 
     /// Processing time for all of them.
@@ -181,11 +176,12 @@ impl<O: Operator> Subtasks<O> {
             assert!(!batch.is_empty() && batch.len() <= 8192, "batches are of a useful size");
             let changes = Changes::of(batch, "test").unwrap();
             assert!((0..changes.len()).all(|row| changes.weight(row) != 0));
+            for time in &self.times {
+                let times = changes.rows.column(*time).as_primitive::<TimestampMillisecondType>();
+                assert!(times.iter().all(|time| time.is_some_and(|time| time > self.watermark)));
+            }
             add(&mut self.contents, &changes);
             self.emitted.push(changes);
-        }
-        if let Some(last) = out.watermarks.last() {
-            self.watermark = *last;
         }
     }
 
@@ -216,5 +212,24 @@ impl<O: Operator> Subtasks<O> {
     pub(crate) fn late(&self) -> u64 {
         let counter: &AtomicU64 = &self.metrics.late_records;
         OperatorMetrics::read(counter)
+    }
+}
+
+impl Subtasks<super::TimedJoin> {
+    /// Number of keys of which something is kept.
+    pub(crate) fn keys_left(&mut self) -> usize {
+        self.subtasks.iter().map(|subtask| subtask.operator.matching.buckets.keys()).sum()
+    }
+}
+
+impl<O: Operator> Subtasks<O> {
+    /// Event time once more, after a restart.
+    pub(crate) fn watermark_again(&mut self, reached: Timestamp) {
+        for subtask in &mut self.subtasks {
+            subtask.frontier = WatermarkFrontier::default();
+        }
+        let watermark = self.watermark;
+        self.watermark(reached);
+        self.watermark = self.watermark.max(watermark);
     }
 }
