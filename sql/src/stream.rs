@@ -25,9 +25,9 @@ mod planner;
 mod rank;
 mod scan;
 mod sort;
-mod windows;
 mod union;
 mod unnest;
+mod windows;
 
 pub use planned::{Planned, StateNote, WindowColumns};
 pub use planner::StreamPlanner;
