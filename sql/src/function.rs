@@ -15,21 +15,82 @@
 //! | `windowing.rs` | the windows that a row belongs to |
 //! | `text.rs`, `pattern.rs`, `time.rs`, ... | one file a group of functions |
 
+mod adapted;
 mod argument;
+mod average;
+mod cast;
+mod collection;
+mod digest;
+mod json;
+mod json_path;
+mod now;
+mod number;
+mod pattern;
 mod registry;
 mod rewrite;
 mod scalar;
+mod syntax;
 mod table;
+mod text;
+mod time;
+mod time_format;
+mod time_unit;
 mod types;
+mod url;
 pub mod windowing;
 
 pub use registry::{FunctionContext, FunctionRegistry};
 pub use rewrite::{rewrite, rewrite_expr};
+pub use syntax::parse_prefix;
 pub use table::{TableFunction, TableRows, TableSignature};
 
+use std::sync::Arc;
+
 use arrow_schema::DataType;
+use datafusion::logical_expr::ScalarUDF;
 
 /// A type as SQL writes it, for messages.
 pub(crate) fn type_name(data_type: &DataType) -> String {
     types::name(data_type)
 }
+
+/// All scalar functions of ours.
+fn scalar_functions(context: &Arc<FunctionContext>) -> Vec<Arc<ScalarUDF>> {
+    let groups = [
+        text::functions,
+        pattern::functions,
+        url::functions,
+        digest::functions,
+        time::functions,
+        now::functions,
+        number::functions,
+        collection::functions,
+        cast::functions,
+        json::functions,
+    ];
+    let mut functions = adapted::functions();
+    functions.extend(groups.into_iter().flat_map(|functions| functions(context)));
+    functions
+}
+
+/// Names of Flink for what DataFusion calls otherwise.
+const ALIASES: [(&str, &str); 6] = [
+    ("startswith", "starts_with"),
+    ("endswith", "ends_with"),
+    ("map_from_arrays", "map"),
+    ("row", "struct"),
+    ("split", "string_to_array"),
+    ("array_contains", "array_has"),
+];
+
+/// The same for aggregates. What `rewrite.rs` gives another name is here so that it is listed.
+const AGGREGATE_ALIASES: [(&str, &str); 5] = [
+    ("percentile", "percentile_cont"),
+    ("listagg", "string_agg"),
+    ("approx_count_distinct", "approx_distinct"),
+    ("variance", "var_samp"),
+    ("std", "stddev"),
+];
+
+#[cfg(test)]
+mod tests;

@@ -2,26 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
+use hashbrown::HashMap;
 use riverrun_dataflow::{Clock, ManualClock, Timestamp};
 
+use super::now::JavaRandom;
 use super::table::TableFunction;
 
 /// What functions ask for that is not among their arguments: the time, and a seed of random numbers.
 pub struct FunctionContext {
     clock: Arc<dyn Clock>,
     seed: u64,
+    /// The generators of seeds that queries gave, and that of those that gave none.
+    random: Mutex<HashMap<Option<i64>, JavaRandom, foldhash::fast::FixedState>>,
 }
+
+/// Seeds whose generators are kept, so that queries with ever new seeds cannot fill the memory.
+const KEPT_SEEDS: usize = 10_000;
 
 impl FunctionContext {
     /// Functions with this clock; `seed` makes different contexts draw different random numbers.
     pub fn new(clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self { clock, seed }
+        Self { clock, seed, random: Mutex::default() }
     }
 
     /// For functions that ask for nothing.
@@ -34,6 +41,16 @@ impl FunctionContext {
     /// Milliseconds since 1970.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Draws with the generator of a seed, which goes on from batch to batch and from query to query.
+    pub(super) fn draw<T>(&self, seed: Option<i64>, draw: impl FnOnce(&mut JavaRandom) -> T) -> T {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        if random.len() >= KEPT_SEEDS && !random.contains_key(&seed) {
+            random.clear();
+        }
+        let start = || JavaRandom::new(seed.unwrap_or(self.seed as i64));
+        draw(random.entry(seed).or_insert_with(start))
     }
 }
 
@@ -92,6 +109,14 @@ impl FunctionRegistry {
         for function in SessionStateDefaults::default_scalar_functions() {
             registry.register_scalar_udf(function);
         }
+        for function in super::scalar_functions(&registry.context) {
+            registry.register_scalar_udf(function);
+        }
+        for (alias, name) in super::ALIASES {
+            if let Some(function) = registry.scalar(name) {
+                registry.scalars.insert(alias.to_owned(), function);
+            }
+        }
         for function in SessionStateDefaults::default_higher_order_functions() {
             let names = std::iter::once(function.name().to_owned());
             for name in names.chain(function.aliases().iter().cloned()) {
@@ -100,6 +125,12 @@ impl FunctionRegistry {
         }
         for function in SessionStateDefaults::default_aggregate_functions() {
             registry.register_aggregate_udf(function);
+        }
+        registry.register_aggregate_udf(super::average::average());
+        for (alias, name) in super::AGGREGATE_ALIASES {
+            if let Some(function) = registry.aggregate(name) {
+                registry.aggregates.insert(alias.to_owned(), function);
+            }
         }
         for function in SessionStateDefaults::default_window_functions() {
             registry.register_window_udf(function);

@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, Spanned, Subscript, TrimWhereField, Value, VisitMut, VisitorMut,
-    helpers::attached_token::AttachedToken,
+    NullTreatment, ObjectName, Spanned, Subscript, TrimWhereField, UnaryOperator, Value, VisitMut,
+    VisitorMut, helpers::attached_token::AttachedToken,
 };
 
 use crate::{Error, Position, Result};
 
-/// Rewrites every expression in a statement, a query or an expression.
+/// Rewrites every expression in a statement, a query or an expression. What is rewritten already stays as it is.
 ///
 /// ```
 /// use datafusion::sql::sqlparser::{dialect::GenericDialect, parser::Parser};
@@ -120,17 +120,18 @@ fn rewritten(expr: Expr) -> std::result::Result<Expr, String> {
             args.extend(overlay_for.map(|length| *length));
             call("overlay", args)
         }
+        Expr::SimilarTo { negated, expr, pattern, escape_char: None } => {
+            let similar = call("similar_to", vec![*expr, *pattern]);
+            match negated {
+                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(similar) },
+                false => similar,
+            }
+        }
         Expr::Interval(interval) => Expr::Interval(plain_interval(interval)?),
         Expr::Function(function) => of_function(function)?,
         Expr::CompoundFieldAccess { root, access_chain } => accessed(*root, access_chain),
-        Expr::Cast { kind, expr, data_type, array: false, format: None }
-            if is_string(&data_type) =>
-        {
-            let name = match kind {
-                CastKind::Cast | CastKind::DoubleColon => "cast_to_string",
-                CastKind::TryCast | CastKind::SafeCast => "cast_to_string",
-            };
-            call(name, vec![*expr])
+        Expr::Cast { expr, data_type, array: false, format: None, .. } if is_string(&data_type) => {
+            call("cast_to_string", vec![*expr])
         }
         other => other,
     })
@@ -182,6 +183,16 @@ fn of_function(mut function: Function) -> std::result::Result<Expr, String> {
                 *first = text(ident.value.to_uppercase());
             }
         }
+        // The array comes first in Flink, the element in DataFusion.
+        ("array_prepend", [array, element]) => {
+            std::mem::swap(array, element);
+            function.name = ObjectName::from(vec![Ident::new("list_prepend")]);
+        }
+        // All of them, where DataFusion's function of this name removes the first.
+        ("array_remove", _) => {
+            function.name = ObjectName::from(vec![Ident::new("array_remove_all")])
+        }
+        ("array_sort", [_, rest @ ..]) => sort_order(rest),
         ("if", [condition, yes, no]) => {
             let plain = |arg: &FunctionArg| match arg {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr.clone()),
@@ -196,6 +207,21 @@ fn of_function(mut function: Function) -> std::result::Result<Expr, String> {
                 else_result: Some(Box::new(plain(no)?)),
             });
         }
+        ("listagg" | "string_agg" | "group_concat", [_, ..]) => {
+            if let [_] = list.args.as_slice() {
+                list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(text(","))));
+            }
+            function.name = ObjectName::from(vec![Ident::new("string_agg")]);
+            return Ok(cast(Expr::Function(function), DataType::Varchar(None)));
+        }
+        ("approx_count_distinct", _) => {
+            function.name = ObjectName::from(vec![Ident::new("approx_distinct")]);
+            return Ok(cast(Expr::Function(function), DataType::BigInt(None)));
+        }
+        // The first and the last value that there is, in Flink.
+        ("first_value" | "last_value", _) if function.null_treatment.is_none() => {
+            function.null_treatment = Some(NullTreatment::IgnoreNulls);
+        }
         ("if", given) => {
             return Err(format!(
                 "IF takes a condition and two values, not {} arguments",
@@ -205,6 +231,24 @@ fn of_function(mut function: Function) -> std::result::Result<Expr, String> {
         _ => {}
     }
     Ok(Expr::Function(function))
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    let expr = Box::new(expr);
+    Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None }
+}
+
+/// `ARRAY_SORT(array, ascending, nulls first)` says its order by two truths, DataFusion by two words.
+fn sort_order(rest: &mut [FunctionArg]) {
+    let words = [("ASC", "DESC"), ("NULLS FIRST", "NULLS LAST")];
+    for (arg, (yes, no)) in rest.iter_mut().zip(words) {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg
+            && let Expr::Value(value) = &*expr
+            && let Value::Boolean(truth) = value.value
+        {
+            *expr = text(if truth { yes } else { no });
+        }
+    }
 }
 
 /// `a.b.c[i].d`: the leading names are a column, the rest is taken from its value.

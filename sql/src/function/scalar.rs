@@ -4,10 +4,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use super::argument::{IntArgument, NumberArgument, TextArgument, TimeArgument};
@@ -22,12 +23,12 @@ pub(super) enum Kind {
     TextOrBytes,
     /// Any integer type, as BIGINT.
     Int,
+    /// Any integer type, as BIGINT, or STRING.
+    IntOrText,
     /// Any number, as DOUBLE.
     Double,
     /// Any number, as it is.
     Number,
-    /// BOOLEAN.
-    Bool,
     /// DATE, TIMESTAMP or TIMESTAMP_LTZ, in milliseconds.
     Time,
     /// As [`Kind::Time`], or STRING, which is parsed as one.
@@ -42,8 +43,8 @@ impl Kind {
             Self::Text => "STRING",
             Self::TextOrBytes => "STRING or BYTES",
             Self::Int => "an integer",
+            Self::IntOrText => "an integer or STRING",
             Self::Double | Self::Number => "a number",
-            Self::Bool => "BOOLEAN",
             Self::Time => "a DATE or TIMESTAMP",
             Self::TimeOrText => "a DATE, TIMESTAMP or STRING",
             Self::Any => "any value",
@@ -53,8 +54,8 @@ impl Kind {
     /// The type that an argument of type `given` is cast to; `None` if it does not fit.
     fn coerced(self, given: &DataType) -> Option<DataType> {
         use DataType::{
-            BinaryView, Boolean, Date32, Date64, Float64, Int64, LargeBinary, LargeUtf8, Null,
-            Timestamp, Utf8, Utf8View,
+            BinaryView, Date32, Date64, Float64, Int64, LargeBinary, LargeUtf8, Null, Timestamp,
+            Utf8, Utf8View,
         };
         let text = matches!(given, Utf8 | LargeUtf8 | Utf8View);
         let millis = |zone: &Option<Arc<str>>| Timestamp(TimeUnit::Millisecond, zone.clone());
@@ -62,17 +63,16 @@ impl Kind {
             (Self::Any | Self::Number, Null) => Some(Null),
             (Self::Any, given) => Some(given.clone()),
             (Self::Text | Self::TextOrBytes, Null) => Some(Utf8),
-            (Self::Text | Self::TextOrBytes, _) if text => Some(Utf8),
+            (Self::Text | Self::TextOrBytes | Self::IntOrText, _) if text => Some(Utf8),
             (Self::TextOrBytes, DataType::Binary | LargeBinary | BinaryView) => {
                 Some(DataType::Binary)
             }
             (Self::TextOrBytes, DataType::FixedSizeBinary(_)) => Some(DataType::Binary),
-            (Self::Int, Null) => Some(Int64),
-            (Self::Int, given) if given.is_integer() => Some(Int64),
+            (Self::Int | Self::IntOrText, Null) => Some(Int64),
+            (Self::Int | Self::IntOrText, given) if given.is_integer() => Some(Int64),
             (Self::Double, Null) => Some(Float64),
             (Self::Double, given) if given.is_numeric() => Some(Float64),
             (Self::Number, given) if given.is_numeric() => Some(given.clone()),
-            (Self::Bool, Null | Boolean) => Some(Boolean),
             (Self::Time | Self::TimeOrText, Null | Date32 | Date64) => Some(millis(&None)),
             (Self::Time | Self::TimeOrText, Timestamp(_, zone)) => Some(millis(zone)),
             (Self::TimeOrText, _) if text => Some(millis(&None)),
@@ -97,7 +97,7 @@ macro_rules! parameters {
     )*};
 }
 parameters! {
-    text => Text, text_or_bytes => TextOrBytes, int => Int, double => Double, number => Number, boolean => Bool,
+    text => Text, text_or_bytes => TextOrBytes, int => Int, int_or_text => IntOrText, double => Double, number => Number,
     time => Time, time_or_text => TimeOrText, any => Any,
 }
 
@@ -108,6 +108,8 @@ pub(super) enum Returns {
     Is(DataType),
     /// Depends on the coerced types of the arguments.
     Of(fn(&[DataType]) -> Result<DataType>),
+    /// Depends on them and on arguments that are constants.
+    OfConstants(fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType>),
 }
 
 impl Returns {
@@ -197,6 +199,11 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// Name of the function.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Number of arguments.
     pub(super) fn len(&self) -> usize {
         self.args.len()
@@ -335,7 +342,18 @@ impl ScalarUDFImpl for Function {
         match &self.scalar.returns {
             Returns::Is(data_type) => Ok(data_type.clone()),
             Returns::Of(derive) => derive(arg_types),
+            Returns::OfConstants(derive) => derive(arg_types, &vec![None; arg_types.len()]),
         }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types: Vec<DataType> =
+            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let data_type = match &self.scalar.returns {
+            Returns::OfConstants(derive) => derive(&types, args.scalar_arguments)?,
+            _ => self.return_type(&types)?,
+        };
+        Ok(Arc::new(Field::new(self.name(), data_type, true)))
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
@@ -378,7 +396,8 @@ impl ScalarUDFImpl for Function {
             context: &self.context,
         };
         let result = (self.scalar.evaluate)(&call)?;
-        if constant && result.len() == 1 {
+        // One value for any number of rows is the same for all of them, such as the present time.
+        if result.len() == 1 && (constant || args.number_rows != 1) {
             return ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar);
         }
         Ok(ColumnarValue::Array(result))

@@ -1,0 +1,292 @@
+//! Functions as SQL calls them, against what Flink 2.3 answers to the same.
+
+use std::ops::ControlFlow;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{Result as DataFusionResult, TableReference, plan_err};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, TableSource, WindowUDF};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::sqlparser::ast::{Expr, Statement, Value, visit_expressions_mut};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::parser::Parser;
+use riverrun_dataflow::ManualClock;
+
+use super::*;
+
+mod aggregates;
+mod collections;
+mod errors;
+mod json;
+mod numbers;
+mod texts;
+mod times;
+
+/// A dialect as that of a session, as far as functions are concerned.
+#[derive(Debug)]
+struct Flink;
+
+impl Dialect for Flink {
+    fn is_identifier_start(&self, character: char) -> bool {
+        GenericDialect.is_identifier_start(character)
+    }
+
+    fn is_identifier_part(&self, character: char) -> bool {
+        GenericDialect.is_identifier_part(character)
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn parse_prefix(
+        &self,
+        parser: &mut Parser,
+    ) -> Option<Result<Expr, datafusion::sql::sqlparser::parser::ParserError>> {
+        parse_prefix(parser)
+    }
+}
+
+/// The time of the clock: 2024-03-05 14:07:09.123.
+const NOW: i64 = 1_709_647_629_123;
+
+fn registry() -> FunctionRegistry {
+    FunctionRegistry::new(Arc::new(ManualClock::new(NOW)), 7)
+}
+
+/// Plans as a session does: names are looked up in our registry alone.
+struct Session {
+    registry: FunctionRegistry,
+    context: SessionContext,
+    options: ConfigOptions,
+}
+
+impl ContextProvider for Session {
+    fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
+        plan_err!("no table {name}")
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.registry.scalar(name)
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.registry.higher_order(name)
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.registry.aggregate(name)
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.registry.window(name)
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.registry.names().into_iter().map(str::to_owned).collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.registry.expr_planners()
+    }
+}
+
+fn context() -> Session {
+    Session { registry: registry(), context: SessionContext::new(), options: ConfigOptions::new() }
+}
+
+/// The first column of what a query answers.
+fn column_of(session: &Session, statement: Statement) -> Result<ArrayRef, String> {
+    let options = ParserOptions::new().with_map_string_types_to_utf8view(false);
+    let plan = SqlToRel::new_with_options(session, options)
+        .sql_statement_to_plan(statement)
+        .map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let frame =
+            session.context.execute_logical_plan(plan).await.map_err(|error| error.to_string())?;
+        let schema = Arc::clone(frame.schema().inner());
+        let batches = frame.collect().await.map_err(|error| error.to_string())?;
+        let batch = arrow_select::concat::concat_batches(&schema, &batches).unwrap();
+        Ok(Arc::clone(batch.column(0)))
+    })
+}
+
+fn parse(sql: &str) -> Result<Statement, String> {
+    let mut parsed = Parser::parse_sql(&Flink, sql).map_err(|error| error.to_string())?;
+    let mut statement = parsed.remove(0);
+    rewrite(&mut statement).map_err(|error| error.to_string())?;
+    Ok(statement)
+}
+
+fn shown(column: &ArrayRef, row: usize) -> String {
+    let options = FormatOptions::default()
+        .with_null("NULL")
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.fZ"));
+    ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string()
+}
+
+/// Value and type of an expression without columns.
+fn ask(context: &Session, expression: &str) -> Result<(String, String), String> {
+    let column = column_of(context, parse(&format!("SELECT {expression}"))?)?;
+    Ok((shown(&column, 0), type_name(column.data_type())))
+}
+
+/// The expression with its constants taken from columns, each the same in three rows; those that must be constants stay.
+fn with_columns(expression: &str) -> Option<Statement> {
+    let mut statement = parse(&format!("SELECT {expression}")).ok()?;
+    let mut values = Vec::new();
+    let _: ControlFlow<()> = visit_expressions_mut(&mut statement, |expr| {
+        let constant = match expr {
+            Expr::Value(value) => match &value.value {
+                // Units and modes must be constants.
+                Value::SingleQuotedString(text) => {
+                    text.len() < 3 || text.chars().any(|c| !c.is_ascii_uppercase() && c != ' ')
+                }
+                Value::Number(..) => true,
+                _ => false,
+            },
+            _ => false,
+        };
+        if constant {
+            let name = datafusion::sql::sqlparser::ast::Ident::new(format!("c{}", values.len()));
+            values.push(std::mem::replace(expr, Expr::Identifier(name)).to_string());
+        }
+        ControlFlow::Continue(())
+    });
+    if values.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = (0..values.len()).map(|index| format!("c{index}")).collect();
+    let row = format!("({})", values.join(", "));
+    let rows = [row.as_str(); 3].join(", ");
+    let names = names.join(", ");
+    parse(&format!("{statement} FROM (VALUES {rows}) AS t({names})")).ok()
+}
+
+/// Checks expressions with constants and, where they can be, with columns.
+fn check(cases: &[(&str, &str, &str)]) {
+    let context = context();
+    let (mut columns, mut eligible) = (0, 0);
+    for (expression, value, data_type) in cases {
+        let once = parse(&format!("SELECT {expression}")).unwrap().to_string();
+        assert_eq!(parse(&once).unwrap().to_string(), once, "rewritten again");
+        let got = ask(&context, expression);
+        let expected = Ok(((*value).to_owned(), (*data_type).to_owned()));
+        assert_eq!(got, expected, "{expression}");
+        let Some(statement) = with_columns(expression) else { continue };
+        let sql = statement.to_string();
+        eligible += 1;
+        match column_of(&context, statement) {
+            Ok(column) => {
+                columns += 1;
+                for row in 0..3 {
+                    assert_eq!(shown(&column, row), *value, "row {row} of {sql}");
+                }
+            }
+            Err(error) => {
+                let fixed = error.contains("constant") || error.contains("interval argument");
+                assert!(fixed, "{sql}: {error}");
+            }
+        }
+    }
+    assert!(columns * 2 >= eligible, "most functions were called with columns");
+}
+
+/// Checks answers of whole queries with one column and one row.
+fn check_queries(cases: &[(&str, &str, &str)]) {
+    let context = context();
+    for (sql, value, data_type) in cases {
+        let column = column_of(&context, parse(sql).unwrap())
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(column.len(), 1, "{sql}");
+        let got = (shown(&column, 0), type_name(column.data_type()));
+        assert_eq!(got, ((*value).to_owned(), (*data_type).to_owned()), "{sql}");
+    }
+}
+
+#[test]
+fn no_function_makes_another_kind_of_string_than_it_is_given() {
+    let registry = registry();
+    for name in registry.names() {
+        let Some(function) = registry.scalar(name) else { continue };
+        // These are asked for such a type.
+        if ["arrow_cast", "arrow_try_cast", "to_char", "date_format"].contains(&name) {
+            continue;
+        }
+        for count in 0..4 {
+            let given = vec![DataType::Utf8; count];
+            let fields: Vec<_> = given
+                .iter()
+                .map(|given| Arc::new(arrow_schema::Field::new("a", given.clone(), true)))
+                .collect();
+            let Ok(coerced) = datafusion::logical_expr::type_coercion::functions::fields_with_udf(
+                &fields,
+                function.as_ref(),
+            ) else {
+                continue;
+            };
+            let coerced: Vec<DataType> =
+                coerced.iter().map(|field| field.data_type().clone()).collect();
+            if let Ok(returned) = function.return_type(&coerced) {
+                let other = matches!(returned, DataType::Utf8View | DataType::LargeUtf8);
+                assert!(!other, "{name} of {count} strings returns {returned}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_present_time_is_that_of_the_clock() {
+    check(&[
+        ("CURRENT_TIMESTAMP", "2024-03-05 14:07:09.123Z", "TIMESTAMP_LTZ(3)"),
+        ("NOW()", "2024-03-05 14:07:09.123Z", "TIMESTAMP_LTZ(3)"),
+        ("PROCTIME()", "2024-03-05 14:07:09.123Z", "TIMESTAMP_LTZ(3)"),
+        ("LOCALTIMESTAMP", "2024-03-05 14:07:09.123", "TIMESTAMP(3)"),
+        ("CURRENT_DATE", "2024-03-05", "DATE"),
+        ("CURRENT_TIME", "14:07:09", "TIME(9)"),
+        ("UNIX_TIMESTAMP()", "1709647629", "BIGINT"),
+    ]);
+}
+
+#[test]
+fn random_values_differ_by_row_and_repeat_by_seed() {
+    let context = context();
+    let sql = "SELECT RAND(5) FROM (VALUES (1), (2), (3)) AS t(x)";
+    let column = column_of(&context, parse(sql).unwrap()).unwrap();
+    let values: Vec<String> = (0..3).map(|row| shown(&column, row)).collect();
+    assert_eq!(values, ["0.730519863614471", "0.08825840967622589", "0.4889045498516358"]);
+    let sql = "SELECT UUID() FROM (VALUES (1), (2)) AS t(x)";
+    let column = column_of(&context, parse(sql).unwrap()).unwrap();
+    let uuids = column.as_string::<i32>();
+    assert_ne!(uuids.value(0), uuids.value(1));
+    for uuid in uuids.iter().flatten() {
+        assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"), "{uuid}");
+        assert!("89ab".contains(&uuid[19..20]), "{uuid}");
+    }
+}
