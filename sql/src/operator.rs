@@ -26,7 +26,7 @@ pub mod rank;
 mod reached;
 pub mod sort;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod unnest;
 pub mod watermark;
 pub mod windows;

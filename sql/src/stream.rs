@@ -25,6 +25,8 @@ mod planner;
 mod rank;
 mod scan;
 mod sort;
+#[cfg(test)]
+pub(crate) mod testing;
 mod union;
 mod unnest;
 mod windows;

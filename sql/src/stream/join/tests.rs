@@ -54,3 +54,5 @@ fn equal_times_are_an_interval_of_nothing() {
     let found = interval_of(None, [(1, 0)].into_iter(), &both(), 3, [&[1], &[0]]);
     assert_eq!(found, Some(Bounds { columns: [1, 0], lower: 0, upper: 0 }));
 }
+
+mod queries;

@@ -1,0 +1,183 @@
+//! Whole queries: as a job, whatever the order in which rows arrive, and in batch.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use proptest::prelude::*;
+
+use crate::Changes;
+use crate::catalog::{MemoryTable, WatermarkDefinition};
+use crate::stream::testing::{Outcome, Tables, batch, stream};
+
+type Row = (Option<i64>, i64, Option<String>, i64);
+
+/// Key, time in seconds, name, number.
+fn rows(rows: &[Row]) -> RecordBatch {
+    let schema = Schema::new(vec![
+        Field::new("k", DataType::Int64, true),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+        Field::new("s", DataType::Utf8, true),
+        Field::new("n", DataType::Int64, true),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.0))),
+        Arc::new(TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.1 * 1000))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.2.clone()))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.3))),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+}
+
+/// A table with its rows in batches; `lag`: with event time, rows as much out of order (in seconds).
+fn table(of: &[(Row, i64)], lag: Option<i64>) -> Arc<MemoryTable> {
+    let mut of = of.to_vec();
+    if let Some(lag) = lag {
+        of.sort_by_key(|(row, _)| row.1 / lag.max(1));
+    }
+    let plain = of.iter().all(|(_, weight)| *weight == 1);
+    let batches = of.chunks(3).map(|chunk| {
+        let (chunk, weights): (Vec<Row>, Vec<i64>) = chunk.iter().cloned().unzip();
+        match plain {
+            true => Changes::inserts(rows(&chunk)),
+            false => Changes::weighted(rows(&chunk), Int64Array::from(weights)),
+        }
+    });
+    Arc::new(MemoryTable {
+        schema: rows(&[]).schema(),
+        batches: batches.collect(),
+        watermark: lag.map(|lag| WatermarkDefinition {
+            column: "ts".to_owned(),
+            expression: format!("ts - INTERVAL '{}' SECOND", lag + 1),
+        }),
+    })
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    (
+        prop_oneof![1 => Just(None), 7 => (0i64..4).prop_map(Some)],
+        0i64..40,
+        prop_oneof![1 => Just(None), 3 => "[ab]{1}".prop_map(Some)],
+        0i64..5,
+    )
+}
+
+/// Rows that stay, and rows that come and go, in any order.
+fn history() -> impl Strategy<Value = Vec<(Row, i64)>> {
+    let kept = proptest::collection::vec(row(), 0..12);
+    let passing = proptest::collection::vec(row(), 0..5);
+    (kept, passing)
+        .prop_map(|(kept, passing)| {
+            let kept = kept.into_iter().map(|row| (row, 1));
+            let passing = passing.into_iter().flat_map(|row| [(row.clone(), 1), (row, -1)]);
+            kept.chain(passing).collect::<Vec<_>>()
+        })
+        .prop_shuffle()
+}
+
+fn insertions() -> impl Strategy<Value = Vec<(Row, i64)>> {
+    proptest::collection::vec(row().prop_map(|row| (row, 1)), 0..20)
+}
+
+const REGULAR: &[&str] = &[
+    "SELECT a.k, a.s, b.n FROM a JOIN b ON a.k = b.k",
+    "SELECT a.k, b.k, a.s, b.s FROM a FULL JOIN b ON a.k = b.k AND a.n < b.n",
+    "SELECT a.*, b.n FROM a LEFT JOIN b ON a.k = b.k AND a.s = b.s",
+    "SELECT a.n, b.* FROM a RIGHT JOIN b ON a.k + 1 = b.n",
+    "SELECT a.k, b.k FROM a, b WHERE a.n > b.n + 2",
+    "SELECT k, s FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.k = a.k AND b.n >= a.n)",
+    "SELECT k, s FROM a WHERE NOT EXISTS (SELECT 1 FROM b WHERE b.k = a.k)",
+    "SELECT k, s FROM a WHERE k IN (SELECT n FROM b)",
+    "SELECT k, s FROM a WHERE k NOT IN (SELECT n FROM b WHERE s = 'a')",
+    "SELECT k, s FROM a WHERE k NOT IN (SELECT k FROM b)",
+    "SELECT k, s FROM a WHERE s = 'a' OR EXISTS (SELECT 1 FROM b WHERE b.k = a.n)",
+    "SELECT k, n FROM a WHERE n > (SELECT AVG(n) FROM b)",
+    "SELECT k, n, (SELECT MAX(n) FROM b) FROM a",
+    "SELECT k, n, (SELECT COUNT(*) FROM b WHERE b.k = a.k) FROM a",
+    "SELECT x.k, x.c, y.m FROM (SELECT k, COUNT(*) AS c FROM a GROUP BY k) x JOIN (SELECT k, MAX(n) AS m FROM b GROUP BY k) y ON x.k = y.k",
+    "SELECT a.s, b.s, c.n FROM a JOIN b ON a.k = b.k LEFT JOIN a c ON c.k = b.n AND c.s = a.s",
+    "SELECT k, n FROM a UNION ALL SELECT n, k FROM b",
+    "SELECT k, n FROM a UNION SELECT n, k FROM b",
+    "SELECT k FROM a INTERSECT SELECT k FROM b",
+    "SELECT k FROM a EXCEPT SELECT k FROM b",
+    "SELECT v.x, a.s FROM a JOIN (VALUES (1, 'one'), (2, 'two')) AS v (x, name) ON v.x = a.k",
+    "SELECT a.k, b.s FROM a JOIN b ON a.k = b.k AND a.s IS NOT DISTINCT FROM b.s",
+];
+
+fn check(
+    sql: &str,
+    tables: &Tables,
+    parallelism: u32,
+    seed: u64,
+) -> Result<Outcome, TestCaseError> {
+    let outcome =
+        stream(sql, tables, parallelism, seed).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    prop_assert_eq!(&outcome.rows, &batch(sql, tables), "{}", sql);
+    prop_assert!(
+        outcome.planned.retracts || !outcome.retracted,
+        "{}: takes back what it said to keep",
+        sql
+    );
+    Ok(outcome)
+}
+
+fn two(a: Arc<MemoryTable>, b: Arc<MemoryTable>) -> Tables {
+    Tables::from([("a".to_owned(), a), ("b".to_owned(), b)])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn joins_as_jobs_give_what_they_give_in_batch(
+        a in history(), b in history(), parallelism in 1u32..4, seed in any::<u64>(),
+    ) {
+        let tables = two(table(&a, None), table(&b, None));
+        for sql in REGULAR {
+            check(sql, &tables, parallelism, seed)?;
+        }
+    }
+
+    #[test]
+    fn joins_by_time_are_append_only_and_give_what_they_give_in_batch(
+        a in insertions(), b in insertions(), parallelism in 1u32..3, seed in any::<u64>(), lag in 0i64..10,
+    ) {
+        let tables = two(table(&a, Some(lag)), table(&b, Some(lag)));
+        for kind in ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"] {
+            let sql = format!(
+                "SELECT a.k, a.ts, b.ts, b.n FROM a {kind} b ON a.k = b.k AND b.ts BETWEEN a.ts - INTERVAL '5' SECOND AND a.ts + INTERVAL '9' SECOND"
+            );
+            let outcome = check(&sql, &tables, parallelism, seed)?;
+            prop_assert!(outcome.operators.iter().any(|name| name == "interval-join"), "{:?}", outcome.operators);
+            prop_assert!(!outcome.planned.retracts);
+            let sql = format!(
+                "SELECT a.k, a.s, b.n, b.window_end FROM TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '10' SECOND) a \
+                 {kind} TUMBLE(TABLE b, DESCRIPTOR(ts), INTERVAL '10' SECOND) b \
+                 ON a.k = b.k AND a.window_start = b.window_start AND a.window_end = b.window_end"
+            );
+            let outcome = check(&sql, &tables, parallelism, seed)?;
+            prop_assert!(outcome.operators.iter().any(|name| name == "window-join"), "{:?}", outcome.operators);
+            prop_assert!(!outcome.planned.retracts);
+        }
+        let sql = "SELECT * FROM (SELECT * FROM TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '10' SECOND)) a WHERE EXISTS \
+            (SELECT 1 FROM TUMBLE(TABLE b, DESCRIPTOR(ts), INTERVAL '10' SECOND) b \
+             WHERE a.k = b.k AND a.window_start = b.window_start AND a.window_end = b.window_end)";
+        let outcome = check(sql, &tables, parallelism, seed)?;
+        prop_assert!(outcome.operators.iter().any(|name| name == "window-join"), "{:?}", outcome.operators);
+    }
+}
+
+#[test]
+fn what_is_kept_is_noted() {
+    let tables = two(table(&[], Some(1)), table(&[], Some(1)));
+    let noted = |sql: &str| {
+        let outcome = stream(sql, &tables, 1, 1).unwrap();
+        outcome.notes.into_iter().map(|note| (note.keeps, note.until)).collect::<Vec<_>>()
+    };
+    let all = noted("SELECT a.k FROM a JOIN b ON a.k = b.k");
+    assert_eq!(all, [("all rows of both inputs".to_owned(), None)]);
+    let bounded = noted(
+        "SELECT a.k FROM a JOIN b ON a.k = b.k AND a.ts BETWEEN b.ts AND b.ts + INTERVAL '1' MINUTE",
+    );
+    assert!(bounded.iter().all(|(_, until)| until.is_some()) && bounded.len() == 2, "{bounded:?}");
+}
