@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `syntax.rs`, `rewrite.rs` | special syntax becomes plain calls |
 //! | `registry.rs` | names and what they stand for |
-//! | `user.rs`, `table.rs` | functions written in Rust: scalar, aggregate, table |
+//! | `user.rs`, `fold.rs`, `table.rs` | functions written in Rust: scalar, aggregate, table |
 //! | `scalar.rs`, `argument.rs` | what all scalar functions of ours share: parameters, coercion, errors, reading arguments |
 //! | `windowing.rs` | the windows that a row belongs to |
 //! | `text.rs`, `pattern.rs`, `time.rs`, ... | one file a group of functions |
@@ -21,6 +21,7 @@ mod average;
 mod cast;
 mod collection;
 mod digest;
+mod fold;
 mod json;
 mod json_path;
 mod now;
@@ -37,12 +38,15 @@ mod time_format;
 mod time_unit;
 mod types;
 mod url;
+mod user;
 pub mod windowing;
 
+pub use fold::Fold;
 pub use registry::{FunctionContext, FunctionRegistry};
 pub use rewrite::{rewrite, rewrite_expr};
 pub use syntax::parse_prefix;
 pub use table::{TableFunction, TableRows, TableSignature};
+pub use user::{Argument, Date, Outcome, ScalarFunction, Time};
 
 use std::sync::Arc;
 

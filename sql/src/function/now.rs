@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, Date32Array, Float64Array, Int32Array, Time64NanosecondArray,
+    ArrayRef, Date32Array, Float64Array, Int32Array, Time32MillisecondArray,
     TimestampMillisecondArray,
 };
 use arrow_schema::{DataType, TimeUnit};
@@ -81,8 +81,9 @@ fn current_date(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn current_time(call: &Call<'_>) -> Result<ArrayRef> {
-    let seconds = call.context.now().rem_euclid(DAY) / 1000;
-    once(Time64NanosecondArray::from(vec![seconds * 1_000_000_000]))
+    // In whole seconds: its type is TIME(0).
+    let of_day = call.context.now().rem_euclid(DAY) / 1000 * 1000;
+    once(Time32MillisecondArray::from(vec![i32::try_from(of_day).ok()]))
 }
 
 /// Draws with the generator of a seed, or with that of no seed.
@@ -143,7 +144,7 @@ fn uuid(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// The functions of this file.
 pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<Arc<ScalarUDF>> {
-    let time = DataType::Time64(TimeUnit::Nanosecond);
+    let time = DataType::Time32(TimeUnit::Millisecond);
     let volatile = |name, aliases: &[&str], returns, evaluate| {
         Scalar::new(name, [], returns, evaluate).volatile().build(aliases, context)
     };

@@ -61,12 +61,7 @@ impl Dialect for StreamDialect {
                 parser.next_token();
                 Some(table_argument(parser))
             }
-            (Keyword::MAP, Token::LBracket) => {
-                parser.next_token();
-                parser.next_token();
-                Some(map_literal(parser))
-            }
-            _ => None,
+            _ => crate::function::parse_prefix(parser),
         }
     }
 }
@@ -97,23 +92,6 @@ fn table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
 fn is_named_argument(parser: &Parser) -> bool {
     let [_, _, arrow] = parser.peek_tokens_ref::<3>();
     arrow.token == Token::RArrow
-}
-
-/// `key, value, ...]` behind `MAP[`.
-fn map_literal(parser: &mut Parser) -> Result<Expr, ParserError> {
-    let items = parser.parse_comma_separated0(Parser::parse_expr, Token::RBracket)?;
-    parser.expect_token(&Token::RBracket)?;
-    if items.len() % 2 != 0 {
-        return Err(ParserError::ParserError(format!(
-            "MAP[..] takes keys and values in turn, and there are {} items",
-            items.len()
-        )));
-    }
-    let (mut keys, mut values) = (Vec::new(), Vec::new());
-    for (at, item) in items.into_iter().enumerate() {
-        if at % 2 == 0 { keys.push(item) } else { values.push(item) }
-    }
-    Ok(call("map", vec![call("make_array", keys), call("make_array", values)]))
 }
 
 /// A plain function call.

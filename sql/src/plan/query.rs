@@ -126,6 +126,11 @@ pub(crate) fn invalid(error: DataFusionError) -> Error {
         DataFusionError::SchemaError(schema, _) => schema.to_string(),
         other => other.strip_backtrace(),
     };
+    // Our functions say themselves which argument is wrong.
+    let text = match text.split_once("user-defined coercion failed with: ") {
+        Some((_, reason)) => reason.trim_start_matches("Error during planning: ").to_owned(),
+        None => text,
+    };
     let text = text.trim_end_matches('.').to_owned();
     match root {
         DataFusionError::NotImplemented(_) => Error::Unsupported(text),
