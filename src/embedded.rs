@@ -4,6 +4,7 @@ mod checkpoint_storage;
 mod job_store;
 mod jobs;
 mod machine_clock;
+mod passing;
 mod submission;
 mod summary;
 
@@ -20,6 +21,7 @@ pub use checkpoint_storage::ObjectStorage;
 pub use job_store::MetadataJobStore;
 pub use jobs::Jobs;
 pub use machine_clock::MachineClock;
+use passing::PassingJobStore;
 pub use submission::{Standing, Submission, Submissions};
 pub use summary::{CheckpointDetails, JobDetails, JobSummary, OperatorDetails};
 
@@ -73,18 +75,15 @@ impl EmbeddedCluster {
     /// As [`JobManager::start`], and if the job's graph cannot be kept.
     pub fn start(&self, job: Job) -> anyhow::Result<JobHandle> {
         self.jobs.put_graph(&job.graph)?;
-        let slots = job.graph.vertices.iter().map(|vertex| vertex.parallelism).max().unwrap_or(1);
-        let (factory, storage) = (job.factory.clone(), self.storage.clone());
-        let resources = JobResources {
-            store: self.jobs.clone() as Arc<dyn JobStore>,
-            storage: self.storage.clone(),
-            task_managers: Box::new(move |gateway| {
-                let clock = Arc::new(MachineClock);
-                let manager = TaskManager::new(slots, factory, storage, clock, gateway)?;
-                Ok(vec![Arc::new(manager) as Arc<dyn TaskManagerGateway>])
-            }),
-        };
-        Ok(JobManager::start(job, resources)?)
+        start(job, self.jobs.clone(), self.storage.clone())
+    }
+
+    /// Starts a job that nothing is kept of: a query whose result somebody waits for.
+    ///
+    /// # Errors
+    /// As [`JobManager::start`].
+    pub fn start_passing(&self, job: Job) -> anyhow::Result<JobHandle> {
+        start(job, Arc::new(PassingJobStore::default()), Arc::new(ObjectStorage::memory()))
     }
 
     /// Runs a program's job to its end, or until `stop` is raised: then with a final checkpoint.
@@ -127,6 +126,25 @@ impl EmbeddedCluster {
         }
         report.map(Some).with_context(|| format!("job `{}` failed", env.name()))
     }
+}
+
+fn start(
+    job: Job,
+    store: Arc<dyn JobStore>,
+    storage: Arc<ObjectStorage>,
+) -> anyhow::Result<JobHandle> {
+    let slots = job.graph.vertices.iter().map(|vertex| vertex.parallelism).max().unwrap_or(1);
+    let (factory, snapshots) = (job.factory.clone(), storage.clone());
+    let resources = JobResources {
+        store,
+        storage,
+        task_managers: Box::new(move |gateway| {
+            let clock = Arc::new(MachineClock);
+            let manager = TaskManager::new(slots, factory, snapshots, clock, gateway)?;
+            Ok(vec![Arc::new(manager) as Arc<dyn TaskManagerGateway>])
+        }),
+    };
+    Ok(JobManager::start(job, resources)?)
 }
 
 /// Raises the signal if the thread that holds this panics: a job must not run on without the task beside it.

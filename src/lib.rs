@@ -44,6 +44,7 @@ mod environment;
 pub mod expected;
 pub mod ingest;
 mod launch;
+mod postgres;
 pub mod server;
 pub mod sql;
 

@@ -24,9 +24,11 @@ use anyhow::Context;
 
 pub use client::HttpClient;
 pub(crate) use client::path_segment;
+use riverrun_sql::session::Engine;
 
-use crate::StopSignal;
 use crate::embedded::{EmbeddedCluster, Jobs};
+use crate::sql::{EmbeddedHost, resume};
+use crate::{StopSignal, postgres};
 use listener::Face;
 
 /// How long connections have for their last words when the server stops.
@@ -39,6 +41,8 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// HOST:PORT of HTTP, `None` to leave it out.
     pub http: Option<String>,
+    /// HOST:PORT of the PostgreSQL protocol, `None` to leave it out.
+    pub pg: Option<String>,
     /// Listen on addresses that other machines can reach.
     pub insecure: bool,
 }
@@ -52,8 +56,10 @@ pub fn serve(
     stop: &StopSignal,
     ready: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let http = options.http.as_deref().map(|address| Face::bind("http", address, options.insecure));
-    let http = http.transpose()?;
+    let bind = |name: &str, address: &Option<String>| {
+        address.as_deref().map(|address| Face::bind(name, address, options.insecure)).transpose()
+    };
+    let (pg, http) = (bind("pg", &options.pg)?, bind("http", &options.http)?);
     let cluster = Arc::new(EmbeddedCluster::open(&options.data_dir)?);
     let jobs = Jobs::new(cluster.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -62,10 +68,20 @@ pub fn serve(
         .build()
         .context("cannot start the threads for the network")?;
     let mut line = format!("riverrun is ready: data-dir {}", options.data_dir.display());
+    let engine = Engine::open(Arc::new(EmbeddedHost::new(jobs.clone())))?;
+    let resumed = resume(&engine, &jobs)?;
+    if let Some(face) = pg {
+        line += &format!(", pg {}", face.address());
+        let listener = face.listen(&runtime)?;
+        runtime.spawn(postgres::serve(listener, engine.clone()));
+    }
     if let Some(face) = http {
         line += &format!(", http {}", face.address());
         let listener = face.listen(&runtime)?;
         runtime.spawn(http::serve(listener, jobs.clone()));
+    }
+    if resumed > 0 {
+        line += &format!(", {resumed} jobs go on");
     }
     let (raised, wait) = mpsc::channel();
     stop.on_raise(move || {

@@ -146,7 +146,7 @@ impl JobPlace {
     fn cancel(&self, job: &str) -> anyhow::Result<()> {
         match self.server() {
             Some(server) => server.post(&format!("/jobs/{}/cancel", path_segment(job))),
-            None => self.stored()?.cancel(job),
+            None => self.stored()?.cancel(job, false),
         }
     }
 }
@@ -174,6 +174,7 @@ impl Which {
             checkpoint: None,
             finished: false,
             restarts: 0,
+            started: None,
             statement: None,
             failure: None,
         };

@@ -12,6 +12,9 @@ pub(super) struct Server {
     /// Folder of the store; made if it is not there
     #[arg(long, env = "RIVERRUN_DATA_DIR", default_value = "./riverrun-data", value_name = "DIR")]
     data_dir: PathBuf,
+    /// Where the PostgreSQL protocol listens; `off` to leave it out
+    #[arg(long, default_value = "127.0.0.1:5433", value_name = "HOST:PORT|off")]
+    pg: String,
     /// Where HTTP listens (health, metrics, jobs); `off` to leave it out
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "HOST:PORT|off")]
     http: String,
@@ -26,6 +29,7 @@ impl Server {
         let options = ServerOptions {
             data_dir: self.data_dir,
             http: address(self.http),
+            pg: address(self.pg),
             insecure: self.insecure,
         };
         let stop = StopSignal::default();

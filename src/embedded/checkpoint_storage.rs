@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_executor::block_on;
 use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use riverrun_dataflow::{CheckpointStorage, Error, Result, StateHandle};
@@ -33,6 +34,11 @@ impl ObjectStorage {
             .map_err(|e| Error::io(place(), e))?
             .with_automatic_cleanup(true);
         Ok(Self { objects: Arc::new(objects), local: Some(folder) })
+    }
+
+    /// Storage that is gone with the process.
+    pub fn memory() -> Self {
+        Self { objects: Arc::new(InMemory::new()), local: None }
     }
 
     /// Makes a new file and the folders that lead to it durable.

@@ -95,11 +95,11 @@ impl Jobs {
         Ok(())
     }
 
-    /// Ends a job for good: no server will start it again.
+    /// Ends a job for good, at once or after a last checkpoint: no server will start it again.
     ///
     /// # Errors
     /// If there never was such a job, if it is over already, or if that cannot be noted.
-    pub fn cancel(&self, name: &str) -> anyhow::Result<()> {
+    pub fn cancel(&self, name: &str, with_checkpoint: bool) -> anyhow::Result<()> {
         let handle = self.live().get(name).cloned();
         let running = handle.filter(|handle| !handle.status().state.is_over());
         let submissions = Submissions::of(self.cluster.store());
@@ -116,7 +116,11 @@ impl Jobs {
             submissions.put(&Submission { standing: Standing::Cancelled, ..submission })?;
         }
         if let Some(handle) = running {
-            handle.cancel();
+            if with_checkpoint {
+                handle.stop_with_checkpoint();
+            } else {
+                handle.cancel();
+            }
             // A job that failed meanwhile is over as well.
             let _ = handle.wait();
         }

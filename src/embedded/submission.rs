@@ -17,6 +17,10 @@ pub struct Submission {
     pub statement: String,
     /// The settings under which it was planned.
     pub settings: BTreeMap<String, String>,
+    /// Statements that make the temporary tables and views that it names.
+    pub temporary: Vec<String>,
+    /// When it was started last, in milliseconds since 1970.
+    pub started: i64,
     /// How the job stands.
     pub standing: Standing,
 }

@@ -24,6 +24,8 @@ pub struct JobSummary {
     pub finished: bool,
     /// How often this run was started again after a failure.
     pub restarts: u64,
+    /// When it was started last, in milliseconds since 1970, if it was submitted as SQL.
+    pub started: Option<i64>,
     /// The SQL that it was submitted as, if it was.
     pub statement: Option<String>,
     /// What made it fail, now or the last time.
@@ -112,6 +114,7 @@ impl JobSummary {
             checkpoint: latest.map(|checkpoint| checkpoint.checkpoint),
             finished,
             restarts: live.map_or(0, |live| live.restarts),
+            started: submission.as_ref().map(|submission| submission.started),
             statement: submission.map(|submission| submission.statement),
             failure,
         })

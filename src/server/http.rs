@@ -108,7 +108,7 @@ async fn cancel(State(jobs): State<Arc<Jobs>>, Path(job): Path<String>) -> Respo
         if jobs.details(&job)?.is_none() {
             return Ok(no_such_job(&job));
         }
-        Ok(match jobs.cancel(&job) {
+        Ok(match jobs.cancel(&job, false) {
             Ok(()) => Json(json!({ "job": job, "state": "CANCELLED" })).into_response(),
             Err(error) => refusal(StatusCode::CONFLICT, &format!("{error:#}")),
         })

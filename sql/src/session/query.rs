@@ -13,7 +13,7 @@ use riverrun_dataflow::{Environment, OperatorKind, OperatorSpec, RestartStrategy
 use super::{RunningJob, RuntimeMode, Session, Submission};
 use crate::batch;
 use crate::operator::collect::{Collect, Collected};
-use crate::parser::QueryText;
+use crate::parser::{Parsed, QueryText, Statement};
 use crate::stream::{Planned, StreamPlanner};
 use crate::{Changes, Error, Result};
 
@@ -143,6 +143,22 @@ impl Session {
             RuntimeMode::Batch => Ok(self.batch_query(plan)),
             RuntimeMode::Streaming => self.streaming_query(query, plan),
         }
+    }
+
+    /// Whether a statement's rows come as changes, which later ones take back: those of a query without end that updates its result.
+    /// Nothing is run.
+    ///
+    /// # Errors
+    /// As [`Session::execute`].
+    pub fn gives_changes(&self, parsed: &Parsed) -> Result<bool> {
+        let Statement::Query(query) = &parsed.statement else { return Ok(false) };
+        if self.settings.mode() == RuntimeMode::Batch {
+            return Ok(false);
+        }
+        let (plan, _) = without_final_order(self.logical_plan(query)?);
+        let env = self.job_environment("query");
+        let mut planner = self.stream_planner(&env);
+        Ok(planner.plan(&plan)?.retracts && !planner.bounded())
     }
 
     fn batch_query(&self, plan: LogicalPlan) -> QueryStream {
