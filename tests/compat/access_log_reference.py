@@ -14,8 +14,8 @@ nexmark_reference.py: a line about columns, then rows. All times are UTC, all wi
                       alphabet (by its characters' code points) comes first, so places are never shared
     bytes_p95         the 95th percentile of the bytes sent, every hour, by the first folder of the path: the path up to (without) its second `/` or its
                       `?`. It is the exact continuous percentile: of n values in order, counted from 0, the one at 0.95 * (n - 1), and
-                      between two neighbours in proportion. Requests that are no HTTP, whose path does not begin with `/`, or
-                      whose bytes are `-` do not count.
+                      between two neighbours in proportion. Requests whose path does not begin with `/`, or whose bytes are `-`, do
+                      not count. (The path of a request that is not HTTP is all of it.)
 
 Lines that are not of the format are left out, as `riverrun ingest nginx` leaves them out, and shown: look whether they are the same.
 """
@@ -60,12 +60,12 @@ QUESTIONS = {
 }
 
 
-def rows(path):
+def rows(log):
     """The lines of the log as tuples; and how far a line lies behind the latest one before it."""
-    opened = gzip.open if path.endswith(".gz") else open
+    opened = gzip.open if log.endswith(".gz") else open
     latest, behind = datetime.datetime.min, datetime.timedelta()
     found = []
-    with opened(path, "rt", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
+    with opened(log, "rt", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             match = LINE.fullmatch(line.rstrip("\n"))
             if not match:
@@ -77,8 +77,9 @@ def rows(path):
             latest = max(latest, time)
             behind = max(behind, latest - time)
             http = REQUEST.fullmatch(request)
-            prefix = http and re.match("/[^/?]*", http.group(1))
-            found.append((ip, time, status, None if size == "-" else int(size), prefix and prefix.group()))
+            path = http.group(1) if http else request
+            prefix = re.match("/[^/?]*", path)
+            found.append((ip, time, status, None if size == "-" else int(size), path, prefix and prefix.group()))
     return found, behind
 
 
@@ -89,9 +90,9 @@ def main():
     os.makedirs(reference, exist_ok=True)
     connection = duckdb.connect()
     found, behind = rows(log)
-    connection.execute("CREATE TABLE log (ip VARCHAR, time TIMESTAMP, status VARCHAR, bytes BIGINT, prefix VARCHAR)")
+    connection.execute("CREATE TABLE log (ip VARCHAR, time TIMESTAMP, status VARCHAR, bytes BIGINT, path VARCHAR, prefix VARCHAR)")
     # Columns by way of unnest: much faster than a row at a time.
-    connection.execute("INSERT INTO log SELECT unnest(?), unnest(?), unnest(?), unnest(?), unnest(?)", list(zip(*found)))
+    connection.execute("INSERT INTO log SELECT unnest(?), unnest(?), unnest(?), unnest(?), unnest(?), unnest(?)", list(zip(*found)))
     print(f"{len(found)} lines, at most {behind.total_seconds():.0f} s out of order", file=sys.stderr)
     for name, question in QUESTIONS.items():
         count = write(connection, name, question, os.path.join(reference, f"{name}.jsonl"))

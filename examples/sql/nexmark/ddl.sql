@@ -11,7 +11,7 @@ CREATE TABLE nexmark (
         creditCard STRING,
         city STRING,
         state STRING,
-        dateTime TIMESTAMP(3),
+        `dateTime` TIMESTAMP(3),
         extra STRING>,
     auction ROW<
         id BIGINT,
@@ -19,7 +19,7 @@ CREATE TABLE nexmark (
         description STRING,
         initialBid BIGINT,
         reserve BIGINT,
-        dateTime TIMESTAMP(3),
+        `dateTime` TIMESTAMP(3),
         expires TIMESTAMP(3),
         seller BIGINT,
         category BIGINT,
@@ -30,15 +30,15 @@ CREATE TABLE nexmark (
         price BIGINT,
         channel STRING,
         url STRING,
-        dateTime TIMESTAMP(3),
+        `dateTime` TIMESTAMP(3),
         extra STRING>,
-    dateTime AS
+    `dateTime` AS
         CASE event_type
-            WHEN 0 THEN person.dateTime
-            WHEN 1 THEN auction.dateTime
-            ELSE bid.dateTime
+            WHEN 0 THEN person.`dateTime`
+            WHEN 1 THEN auction.`dateTime`
+            ELSE bid.`dateTime`
         END,
-    WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND
+    WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
 ) WITH (
     'connector' = 'riverrun',
     'topic' = 'nexmark',
@@ -47,18 +47,18 @@ CREATE TABLE nexmark (
 );
 
 CREATE VIEW person AS
-SELECT person.id, person.name, person.emailAddress, person.creditCard, person.city, person.state, dateTime, person.extra
+SELECT person.id, person.name, person.emailAddress, person.creditCard, person.city, person.state, `dateTime`, person.extra
 FROM nexmark
 WHERE event_type = 0;
 
 CREATE VIEW auction AS
 SELECT
     auction.id, auction.itemName, auction.description, auction.initialBid, auction.reserve,
-    dateTime, auction.expires, auction.seller, auction.category, auction.extra
+    `dateTime`, auction.expires, auction.seller, auction.category, auction.extra
 FROM nexmark
 WHERE event_type = 1;
 
 CREATE VIEW bid AS
-SELECT bid.auction, bid.bidder, bid.price, bid.channel, bid.url, dateTime, bid.extra
+SELECT bid.auction, bid.bidder, bid.price, bid.channel, bid.url, `dateTime`, bid.extra
 FROM nexmark
 WHERE event_type = 2;

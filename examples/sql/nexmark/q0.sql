@@ -4,7 +4,7 @@ CREATE TABLE nexmark_q0 (
     auction BIGINT,
     bidder BIGINT,
     price BIGINT,
-    dateTime TIMESTAMP(3),
+    `dateTime` TIMESTAMP(3),
     extra STRING
 ) WITH (
     'connector' = 'riverrun',
@@ -13,5 +13,5 @@ CREATE TABLE nexmark_q0 (
 );
 
 INSERT INTO nexmark_q0
-SELECT auction, bidder, price, dateTime, extra
+SELECT auction, bidder, price, `dateTime`, extra
 FROM bid;

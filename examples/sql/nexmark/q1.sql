@@ -4,7 +4,7 @@ CREATE TABLE nexmark_q1 (
     auction BIGINT,
     bidder BIGINT,
     price DECIMAL(23, 3),
-    dateTime TIMESTAMP(3),
+    `dateTime` TIMESTAMP(3),
     extra STRING
 ) WITH (
     'connector' = 'riverrun',
@@ -13,5 +13,5 @@ CREATE TABLE nexmark_q1 (
 );
 
 INSERT INTO nexmark_q1
-SELECT auction, bidder, 0.908 * price AS price, dateTime, extra
+SELECT auction, bidder, 0.908 * price AS price, `dateTime`, extra
 FROM bid;

@@ -13,5 +13,5 @@ CREATE TABLE nexmark_q11 (
 
 INSERT INTO nexmark_q11
 SELECT bidder, COUNT(*) AS bid_count, window_start, window_end
-FROM TABLE(SESSION(TABLE bid PARTITION BY bidder, DESCRIPTOR(dateTime), INTERVAL '10' SECOND))
+FROM TABLE(SESSION(TABLE bid PARTITION BY bidder, DESCRIPTOR(`dateTime`), INTERVAL '10' SECOND))
 GROUP BY bidder, window_start, window_end;

@@ -14,7 +14,7 @@ CREATE TABLE nexmark_q13 (
     auction BIGINT,
     bidder BIGINT,
     price BIGINT,
-    dateTime TIMESTAMP(3),
+    `dateTime` TIMESTAMP(3),
     `value` STRING
 ) WITH (
     'connector' = 'riverrun',
@@ -23,6 +23,6 @@ CREATE TABLE nexmark_q13 (
 );
 
 INSERT INTO nexmark_q13
-SELECT b.auction, b.bidder, b.price, b.dateTime, s.`value`
+SELECT b.auction, b.bidder, b.price, b.`dateTime`, s.`value`
 FROM (SELECT *, PROCTIME() AS p_time FROM bid) AS b
 JOIN side_input FOR SYSTEM_TIME AS OF b.p_time AS s ON MOD(b.auction, 10000) = s.`key`;

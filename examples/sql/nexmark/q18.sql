@@ -6,7 +6,7 @@ CREATE TABLE nexmark_q18 (
     price BIGINT,
     channel STRING,
     url STRING,
-    dateTime TIMESTAMP(3),
+    `dateTime` TIMESTAMP(3),
     extra STRING,
     PRIMARY KEY (auction, bidder) NOT ENFORCED
 ) WITH (
@@ -16,9 +16,9 @@ CREATE TABLE nexmark_q18 (
 );
 
 INSERT INTO nexmark_q18
-SELECT auction, bidder, price, channel, url, dateTime, extra
+SELECT auction, bidder, price, channel, url, `dateTime`, extra
 FROM (
-    SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder, auction ORDER BY dateTime DESC) AS place
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder, auction ORDER BY `dateTime` DESC) AS place
     FROM bid
 )
 WHERE place <= 1;

@@ -6,7 +6,7 @@ CREATE TABLE nexmark_q19 (
     price BIGINT,
     channel STRING,
     url STRING,
-    dateTime TIMESTAMP(3),
+    `dateTime` TIMESTAMP(3),
     extra STRING,
     rank_number BIGINT,
     PRIMARY KEY (auction, rank_number) NOT ENFORCED
@@ -17,7 +17,7 @@ CREATE TABLE nexmark_q19 (
 );
 
 INSERT INTO nexmark_q19
-SELECT auction, bidder, price, channel, url, dateTime, extra, rank_number
+SELECT auction, bidder, price, channel, url, `dateTime`, extra, rank_number
 FROM (
     SELECT *, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price DESC) AS rank_number
     FROM bid

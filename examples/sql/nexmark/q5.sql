@@ -13,14 +13,14 @@ INSERT INTO nexmark_q5
 SELECT counted.auction, counted.num
 FROM (
     SELECT auction, COUNT(*) AS num, window_start, window_end
-    FROM TABLE(HOP(TABLE bid, DESCRIPTOR(dateTime), INTERVAL '2' SECOND, INTERVAL '10' SECOND))
+    FROM TABLE(HOP(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '2' SECOND, INTERVAL '10' SECOND))
     GROUP BY auction, window_start, window_end
 ) AS counted
 JOIN (
     SELECT MAX(num) AS most, window_start, window_end
     FROM (
         SELECT COUNT(*) AS num, window_start, window_end
-        FROM TABLE(HOP(TABLE bid, DESCRIPTOR(dateTime), INTERVAL '2' SECOND, INTERVAL '10' SECOND))
+        FROM TABLE(HOP(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '2' SECOND, INTERVAL '10' SECOND))
         GROUP BY auction, window_start, window_end
     )
     GROUP BY window_start, window_end

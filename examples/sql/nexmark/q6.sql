@@ -16,13 +16,13 @@ CREATE TABLE nexmark_q6 (
 INSERT INTO nexmark_q6
 SELECT
     seller,
-    AVG(price) OVER (PARTITION BY seller ORDER BY dateTime, id ROWS BETWEEN 10 PRECEDING AND CURRENT ROW)
+    AVG(price) OVER (PARTITION BY seller ORDER BY `dateTime`, id ROWS BETWEEN 10 PRECEDING AND CURRENT ROW)
 FROM (
     SELECT
-        a.id, a.seller, b.price, b.dateTime,
-        ROW_NUMBER() OVER (PARTITION BY a.id, a.seller ORDER BY b.price DESC, b.dateTime ASC) AS place
+        a.id, a.seller, b.price, b.`dateTime`,
+        ROW_NUMBER() OVER (PARTITION BY a.id, a.seller ORDER BY b.price DESC, b.`dateTime` ASC) AS place
     FROM auction AS a
     JOIN bid AS b ON a.id = b.auction
-    WHERE b.dateTime BETWEEN a.dateTime AND a.expires
+    WHERE b.`dateTime` BETWEEN a.`dateTime` AND a.expires
 )
 WHERE place <= 1;

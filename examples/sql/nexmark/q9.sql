@@ -6,7 +6,7 @@ CREATE TABLE nexmark_q9 (
     description STRING,
     initialBid BIGINT,
     reserve BIGINT,
-    dateTime TIMESTAMP(3),
+    `dateTime` TIMESTAMP(3),
     expires TIMESTAMP(3),
     seller BIGINT,
     category BIGINT,
@@ -25,14 +25,14 @@ CREATE TABLE nexmark_q9 (
 
 INSERT INTO nexmark_q9
 SELECT
-    id, itemName, description, initialBid, reserve, dateTime, expires, seller, category, extra,
+    id, itemName, description, initialBid, reserve, `dateTime`, expires, seller, category, extra,
     auction, bidder, price, bid_dateTime, bid_extra
 FROM (
     SELECT
-        a.*, b.auction, b.bidder, b.price, b.dateTime AS bid_dateTime, b.extra AS bid_extra,
-        ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY b.price DESC, b.dateTime ASC) AS place
+        a.*, b.auction, b.bidder, b.price, b.`dateTime` AS bid_dateTime, b.extra AS bid_extra,
+        ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY b.price DESC, b.`dateTime` ASC) AS place
     FROM auction AS a
     JOIN bid AS b ON a.id = b.auction
-    WHERE b.dateTime BETWEEN a.dateTime AND a.expires
+    WHERE b.`dateTime` BETWEEN a.`dateTime` AND a.expires
 )
 WHERE place <= 1;
