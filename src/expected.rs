@@ -10,6 +10,7 @@ mod cell;
 #[cfg(test)]
 mod tests;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
@@ -17,7 +18,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::cell::Kind;
 
@@ -130,26 +131,9 @@ impl Expected {
         Ok(Value::Array(cells).to_string())
     }
 
-    /// Compares a result. Each of its rows is a JSON object by column name, with how often it is there; values may be text or
-    /// numbers, as a format has them.
-    ///
-    /// # Errors
-    /// A row's values do not fit the columns' types.
-    pub fn compare<'a>(
-        &self,
-        rows: impl IntoIterator<Item = (&'a serde_json::Map<String, Value>, i64)>,
-    ) -> anyhow::Result<Result<(), Difference>> {
-        let mut found: HashMap<Row, i64> = HashMap::new();
-        for (object, count) in rows {
-            let values: Vec<_> = self.columns.iter().map(|(name, _)| object.get(name)).collect();
-            *found.entry(self.row(&values)?).or_default() += count;
-        }
-        found.retain(|_, count| *count != 0);
-        Ok(match &self.compare {
-            Compare::Rows => self.same_rows(&found),
-            Compare::OneOf { key, distinct_but_for } => self.one_of(&found, key, *distinct_but_for),
-            Compare::Sums { key, sum } => self.same_rows(&sums(&found, key, *sum)),
-        })
+    /// A result to compare, without rows as yet.
+    pub fn result(&self) -> Found<'_> {
+        Found { expected: self, rows: HashMap::new() }
     }
 
     fn same_rows(&self, found: &HashMap<Row, i64>) -> Result<(), Difference> {
@@ -188,6 +172,57 @@ impl Expected {
             difference.add(key, 1);
         }
         difference.into_result()
+    }
+}
+
+/// A result that is compared with what is expected.
+#[derive(Debug)]
+pub struct Found<'a> {
+    expected: &'a Expected,
+    rows: HashMap<Row, i64>,
+}
+
+impl Found<'_> {
+    /// Adds a row that is there so many times more, or fewer if that is negative. It is an object by column name, whose values may be
+    /// text or numbers, as a format has them; other names are left out.
+    ///
+    /// # Errors
+    /// A value does not fit its column's type.
+    pub fn add(&mut self, row: &Map<String, Value>, count: i64) -> anyhow::Result<()> {
+        let names = self.expected.columns();
+        let values: Vec<_> = names.map(|name| row.get(name)).collect();
+        let row = self.expected.row(&values)?;
+        match self.rows.entry(row) {
+            Entry::Occupied(entry) if *entry.get() == -count => {
+                entry.remove();
+            }
+            entry => *entry.or_default() += count,
+        }
+        Ok(())
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> i64 {
+        self.rows.values().sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Compares the rows.
+    ///
+    /// # Errors
+    /// How they differ.
+    pub fn compare(&self) -> Result<(), Difference> {
+        match &self.expected.compare {
+            Compare::Rows => self.expected.same_rows(&self.rows),
+            Compare::OneOf { key, distinct_but_for } => {
+                self.expected.one_of(&self.rows, key, *distinct_but_for)
+            }
+            Compare::Sums { key, sum } => self.expected.same_rows(&sums(&self.rows, key, *sum)),
+        }
     }
 }
 

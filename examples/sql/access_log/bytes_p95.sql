@@ -11,10 +11,10 @@ CREATE TABLE bytes_p95 (
 );
 
 INSERT INTO bytes_p95
-SELECT window_start, prefix, PERCENTILE(bytes, 0.95)
+SELECT window_start, prefix, PERCENTILE(`bytes`, 0.95)
 FROM (
-    SELECT window_start, window_end, bytes, REGEXP_EXTRACT(path, '^(/[^/?]*)', 1) AS prefix
+    SELECT window_start, window_end, `bytes`, REGEXP_EXTRACT(path, '^(/[^/?]*)', 1) AS prefix
     FROM TABLE(TUMBLE(TABLE nginx, DESCRIPTOR(`time`), INTERVAL '1' HOUR))
-    WHERE path LIKE '/%' AND bytes IS NOT NULL
+    WHERE path LIKE '/%' AND `bytes` IS NOT NULL
 )
 GROUP BY window_start, window_end, prefix;

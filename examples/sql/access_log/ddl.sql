@@ -6,7 +6,7 @@ CREATE TABLE nginx (
     ip STRING,
     `time` TIMESTAMP_LTZ(3),
     status INT,
-    bytes BIGINT,
+    `bytes` BIGINT,
     path STRING,
     WATERMARK FOR `time` AS `time` - INTERVAL '1' MINUTE
 ) WITH (

@@ -16,6 +16,8 @@ pub struct Table {
     pub watermark: Option<WatermarkDefinition>,
     /// Names of the primary key's columns; empty if there is none. Nobody checks that rows are unique by it ("not enforced").
     pub primary_key: Vec<String>,
+    /// Names of the columns by whose values rows are spread over folders (`PARTITIONED BY`); empty if they are not.
+    pub partitioned_by: Vec<String>,
     /// The options of `WITH (...)`, as written.
     pub options: BTreeMap<String, String>,
 }

@@ -18,6 +18,7 @@ impl StatementParser<'_> {
             columns: Vec::new(),
             watermark: None,
             primary_key: Vec::new(),
+            partitioned_by: Vec::new(),
             options: Default::default(),
         };
         if self.parser.consume_token(&Token::LParen) {
@@ -34,11 +35,13 @@ impl StatementParser<'_> {
         if self.word("COMMENT") {
             self.string("a comment")?;
         }
-        if self.words(&["PARTITIONED", "BY"]) || self.word("LIKE") {
+        if self.words(&["PARTITIONED", "BY"]) {
+            self.expect(&Token::LParen)?;
+            table.partitioned_by = self.names("a column that folders are named by")?;
+        }
+        if self.word("LIKE") {
             self.parser.prev_token();
-            return Err(self.unexpected(
-                "WITH (...) or AS: PARTITIONED BY and LIKE are not supported; the number of a topic's partitions is the option 'sink.partitions'",
-            ));
+            return Err(self.unexpected("WITH (...) or AS: LIKE is not supported"));
         }
         if self.word("WITH") {
             table.options = self.options()?;
@@ -123,20 +126,23 @@ impl StatementParser<'_> {
         if !table.primary_key.is_empty() {
             return Err(at(place, "the table has a PRIMARY KEY already"));
         }
-        loop {
-            let name = self.name("a column of the key")?;
-            table.primary_key.push(name);
-            if self.parser.consume_token(&Token::RParen) {
-                break;
-            }
-            self.expect(&Token::Comma)?;
-        }
+        table.primary_key = self.names("a column of the key")?;
         if !self.words(&["NOT", "ENFORCED"]) {
             return Err(self.unexpected(
                 "NOT ENFORCED: that rows are unique is promised by who writes them, not checked",
             ));
         }
         Ok(())
+    }
+
+    /// Names with commas in between, to the `)` behind them.
+    fn names(&mut self, what: &str) -> Result<Vec<String>> {
+        let mut names = vec![self.name(what)?];
+        while !self.parser.consume_token(&Token::RParen) {
+            self.expect(&Token::Comma)?;
+            names.push(self.name(what)?);
+        }
+        Ok(names)
     }
 
     /// An expression, as text.
@@ -157,17 +163,18 @@ fn check(table: &Table, place: Location) -> Result<()> {
         let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
         names.join(", ")
     };
-    for name in &table.primary_key {
+    let key = table.primary_key.iter().map(|name| ("the PRIMARY KEY", name));
+    let parts = table.partitioned_by.iter().map(|name| ("PARTITIONED BY", name));
+    for (clause, name) in key.chain(parts) {
         match table.position(name).map(|at| &table.columns[at].kind) {
             Some(ColumnKind::Physical) => {}
             Some(_) => {
-                let reason =
-                    format!("column `{name}` of the PRIMARY KEY is not one of the record's own");
+                let reason = format!("column `{name}` of {clause} is not one of the record's own");
                 return Err(at(place, &reason));
             }
             None => {
                 let reason = format!(
-                    "the PRIMARY KEY names `{name}`, which is no column of the table ({})",
+                    "{clause} names `{name}`, which is no column of the table ({})",
                     known()
                 );
                 return Err(at(place, &reason));

@@ -45,6 +45,15 @@ fn a_table_with_everything() {
 }
 
 #[test]
+fn rows_are_spread_over_folders_by_columns() {
+    let script =
+        parse_script("CREATE TABLE t (a INT, dt STRING, hm STRING) PARTITIONED BY (dt, hm)")
+            .unwrap();
+    let Statement::CreateTable(create) = &script[0].statement else { panic!("{script:?}") };
+    assert_eq!(create.table.partitioned_by, ["dt", "hm"]);
+}
+
+#[test]
 fn statements_are_told_apart() {
     let script = parse_script(
         "-- a comment; with a semicolon\n\
@@ -107,6 +116,8 @@ fn errors_say_where_and_what() {
         ("CREATE TABLE t (a INT,\n b INT PRIMARY KEY)", "line 2, column 19: expected `NOT`"),
         ("CREATE TABLE t (a INT, a INT)", "line 1, column 24: the table has two columns `a`"),
         ("CREATE TABLE t (a INT, PRIMARY KEY (b) NOT ENFORCED)", "the PRIMARY KEY names `b`"),
+        ("CREATE TABLE t (a INT) PARTITIONED BY (b)", "PARTITIONED BY names `b`"),
+        ("CREATE TABLE t (a INT) LIKE u", "line 1, column 24: expected WITH (...) or AS: LIKE"),
         ("CREATE TABLE t (a INT, WATERMARK FOR b AS b)", "WATERMARK FOR names `b`"),
         ("CREATE TABLE t (a AS 1)", "only computed columns"),
         ("CREATE TABLE t (a INT) WITH ('a' = 'b', 'a' = 'c')", "option 'a' is set twice"),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,9 +14,9 @@ use riverrun_operators::generate::{
 use crate::cli::data_dir::DataDir;
 
 /// The name of the topic or folder that holds events of all kinds.
-pub(in crate::cli) const COMBINED: &str = "nexmark";
+const COMBINED: &str = "nexmark";
 /// How many rows the bounded table of query 13 has.
-pub(in crate::cli) const SIDE_INPUT_ROWS: u32 = 10_000;
+const SIDE_INPUT_ROWS: u32 = 10_000;
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -96,7 +97,10 @@ impl Nexmark {
             Some(dir) => self.write_files(dir),
             None => {
                 let store = self.data_dir.open()?;
-                write_topics(&store, &self.events, self.parts, self.by_kind)?;
+                make_topics(&store, self.parts, self.by_kind)?;
+                let all = 0..self.events.count;
+                write_events(&store, &self.events, all, self.parts, self.by_kind)?;
+                write_side_input(&store)?;
                 store.close()?;
                 eprintln!("{} events written to {}", self.events.count, self.what("topic"));
                 Ok(())
@@ -188,27 +192,36 @@ impl Parts {
     }
 }
 
-/// Writes the events as JSON records into topics that are made for them, and the bounded table of query 13 as CSV into
-/// `side_input`.
-pub(in crate::cli) fn write_topics(
+/// Makes the topics for events, and `side_input` for the bounded table of query 13.
+pub(in crate::cli) fn make_topics(
     store: &Store,
-    events: &Events,
     partitions: u32,
     by_kind: bool,
 ) -> anyhow::Result<()> {
-    let topic_of = |event: &NexmarkEvent| if by_kind { event.kind().name() } else { COMBINED };
     let names: &[&str] = if by_kind { &EventKind::ALL.map(EventKind::name) } else { &[COMBINED] };
     for name in names {
         store.create_topic(name, TopicConfig { partitions, ..TopicConfig::default() })?;
     }
     store.create_topic("side_input", TopicConfig { partitions: 1, ..TopicConfig::default() })?;
+    Ok(())
+}
+
+/// Writes the events at these positions as JSON records into the topics.
+pub(in crate::cli) fn write_events(
+    store: &Store,
+    events: &Events,
+    positions: Range<u64>,
+    partitions: u32,
+    by_kind: bool,
+) -> anyhow::Result<()> {
+    let topic_of = |event: &NexmarkEvent| if by_kind { event.kind().name() } else { COMBINED };
     let config = ProducerConfig { linger: None, ..ProducerConfig::default() };
     let mut producer = Producer::new(store, config)?;
     let generator = events.generator();
     let mut value = Vec::with_capacity(1 << 10);
-    // A person, the auctions and the bids of a round have different topics if they are apart: each has its own turns.
+    // Kinds that are apart have partitions of their own, and so turns.
     let mut turns = [0u32; 3];
-    for position in 0..events.count {
+    for position in positions {
         let event = generator.event(position);
         value.clear();
         if by_kind {
@@ -221,11 +234,18 @@ pub(in crate::cli) fn write_topics(
         producer.send(topic_of(&event), Some(*turn), time, None, Some(&value), &[])?;
         *turn = (*turn + 1) % partitions;
     }
+    Ok(producer.flush()?)
+}
+
+/// Writes the bounded table of query 13 as CSV into `side_input`.
+pub(in crate::cli) fn write_side_input(store: &Store) -> anyhow::Result<()> {
+    let config = ProducerConfig { linger: None, ..ProducerConfig::default() };
+    let mut producer = Producer::new(store, config)?;
+    let mut value = Vec::new();
     for key in 0..SIDE_INPUT_ROWS {
         value.clear();
         side_input_row(key, &mut value);
         producer.send("side_input", Some(0), Some(0), None, Some(&value), &[])?;
     }
-    producer.flush()?;
-    Ok(())
+    Ok(producer.flush()?)
 }
