@@ -1,0 +1,4 @@
+//! SQL on the whole engine: statements in, rows out.
+
+mod kit;
+mod modes;
