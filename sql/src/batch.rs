@@ -50,13 +50,3 @@ pub(crate) fn failed(error: &datafusion::common::DataFusionError) -> riverrun_da
     };
     riverrun_dataflow::Error::User { place: "query".to_owned(), reason }
 }
-
-fn drive_table(
-    relation: &crate::plan::Relation,
-    _table: &std::sync::Arc<crate::catalog::Table>,
-    _columns: &[usize],
-    _schema: &arrow_schema::SchemaRef,
-    _take: &mut dyn FnMut(arrow_array::RecordBatch) -> riverrun_dataflow::Result<()>,
-) -> Result<()> {
-    Err(Error::unsupported(format!("reading `{}`", relation.name)))
-}

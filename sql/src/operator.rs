@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `operator/memory.rs` | rows in memory, as a source |
+//! | `operator/last_rows.rs` | changes, of rows that replace each other |
 //! | `operator/watermark.rs` | event time |
 //! | `operator/aggregate.rs` | aggregates by key: GROUP BY, DISTINCT |
 //! | `operator/windows.rs` | the windows that a row belongs to |
@@ -20,6 +21,7 @@ pub mod collect;
 mod emission;
 mod groups;
 pub mod join;
+pub mod last_rows;
 pub mod limit;
 pub mod memory;
 pub mod rank;

@@ -12,7 +12,8 @@
 //! | `session/define.rs` | `CREATE` and `DROP` |
 //! | `session/naming.rs` | what a name in a query stands for |
 //! | `session/query.rs` | `SELECT`: [`QueryStream`] |
-//! | `session/insert.rs` | `INSERT INTO`, statement sets, materialised views: jobs |
+//! | `session/insert.rs` | `INSERT INTO` and statement sets: jobs |
+//! | `session/materialize.rs` | `CREATE TABLE AS`, materialised views |
 //! | `session/explain.rs`, `session/show.rs` | what there is, and what would be done |
 
 mod define;
@@ -20,6 +21,7 @@ mod engine;
 mod explain;
 mod host;
 mod insert;
+mod materialize;
 mod naming;
 mod query;
 mod settings;

@@ -11,6 +11,7 @@
 //! | `stream/scan.rs` | tables, event time, constant rows |
 //! | `stream/windows.rs` | windowing functions |
 //! | `stream/calc.rs` | projection and filter |
+//! | `stream/upsert.rs` | what stands before a sink that replaces rows by key |
 //! | `stream/rank.rs` | filters on a rank: top-N, deduplication |
 //! | `stream/sort.rs` | ORDER BY and LIMIT |
 //! | `stream/aggregate.rs` | GROUP BY and DISTINCT |
@@ -29,6 +30,7 @@ mod sort;
 pub(crate) mod testing;
 mod union;
 mod unnest;
+mod upsert;
 mod windows;
 
 pub use planned::{Planned, StateNote, WindowColumns};

@@ -24,8 +24,13 @@ impl Cluster {
     pub fn engine() -> Arc<Engine> {
         let folder = tempfile::tempdir().unwrap();
         let cluster = EmbeddedCluster::open(folder.path()).unwrap();
-        Engine::open(Arc::new(Self { cluster, definitions: Mutex::default(), queries: AtomicU64::new(0), _folder: folder }))
-            .unwrap()
+        Engine::open(Arc::new(Self {
+            cluster,
+            definitions: Mutex::default(),
+            queries: AtomicU64::new(0),
+            _folder: folder,
+        }))
+        .unwrap()
     }
 }
 

@@ -4,16 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use riverrun_dataflow::{Clock, Resources};
+use riverrun_dataflow::{
+    Batch, Clock, Environment, Operator, Output, Resources, SplitIndex, SplitStatus, Watermark,
+};
 
+use super::drive::drive;
 use super::net::net_rows;
 use crate::Changes;
+use crate::catalog::Table;
+use crate::connector::{self, ScanOptions};
+use crate::operator::last_rows::{LastRowSpec, LastRows};
 use crate::plan::{Relation, Rows};
 
 /// Batches that a scan may be ahead of whoever reads it.
@@ -101,10 +107,82 @@ fn read(
             }
             Ok(())
         }
-        Rows::Table(table) => super::drive_table(relation, table, columns, schema, take),
+        Rows::Table(table) => read_table(relation, table, columns, schema, take),
         Rows::Planned(_) => Err(crate::Error::unsupported(format!(
             "scanning `{}`, whose rows a plan describes",
             relation.name
         ))),
+    }
+}
+
+/// Reads a table through the source that a streaming job would have.
+fn read_table(
+    relation: &Relation,
+    table: &Table,
+    columns: &[usize],
+    schema: &SchemaRef,
+    take: &mut dyn FnMut(RecordBatch) -> riverrun_dataflow::Result<()>,
+) -> crate::Result<()> {
+    let read = table.source_columns();
+    let mut wanted: Vec<usize> = columns.iter().map(|at| read[*at]).collect();
+    let key: Vec<usize> =
+        table.primary_key.iter().filter_map(|name| table.position(name)).collect();
+    wanted.extend(key.iter().filter(|at| !wanted.contains(at)).copied().collect::<Vec<_>>());
+    let env = Environment::new(format!("scan of {}", relation.name));
+    let scan = ScanOptions { bounded: true, ..ScanOptions::default() };
+    let source = connector::source(&env, table, &wanted, &scan)?;
+    if !source.bounded {
+        return Err(crate::Error::Refused(format!(
+            "table `{}` has no end: a batch query would never be over; ask it in streaming mode, or give it a bound",
+            relation.name
+        )));
+    }
+    let job = env.build(relation.batch.resources.clone())?;
+    let own: Vec<usize> = (0..columns.len()).collect();
+    let as_asked = |rows: &RecordBatch| -> riverrun_dataflow::Result<RecordBatch> {
+        let rows = rows.project(&own).and_then(|rows| rows.with_schema(schema.clone()));
+        rows.map_err(|error| riverrun_dataflow::Error::io(&relation.name, error))
+    };
+    if !source.retracts && source.upsert.is_none() {
+        drive(&job, &relation.batch.clock, &mut |batch| {
+            take(as_asked(&Changes::of(batch, &relation.name)?.rows)?)
+        })?;
+        return Ok(());
+    }
+    let fields = wanted.iter().map(|at| table.columns[*at].field());
+    let wide: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let mut changes = Changed::default();
+    let mut last = match source.upsert {
+        Some(key) => Some(LastRows::new(LastRowSpec { input: wide.clone(), key })?),
+        None => None,
+    };
+    drive(&job, &relation.batch.clock, &mut |batch| match &mut last {
+        Some(last) => last.process(0, batch, &mut changes),
+        None => changes.emit(batch),
+    })?;
+    take(as_asked(&net_rows(&wide, &changes.0)?)?)?;
+    Ok(())
+}
+
+/// Keeps changes.
+#[derive(Default)]
+struct Changed(Vec<Changes>);
+
+impl Output for Changed {
+    fn emit(&mut self, batch: Batch) -> riverrun_dataflow::Result<()> {
+        self.0.push(Changes::of(batch, "scan")?);
+        Ok(())
+    }
+    fn emit_side(&mut self, _tag: &str, _batch: Batch) -> riverrun_dataflow::Result<()> {
+        Ok(())
+    }
+    fn emit_watermark(&mut self, _watermark: Watermark) -> riverrun_dataflow::Result<()> {
+        Ok(())
+    }
+    fn emit_split(&mut self, _: SplitIndex, _: SplitStatus) -> riverrun_dataflow::Result<()> {
+        Ok(())
+    }
+    fn emit_idle(&mut self) -> riverrun_dataflow::Result<()> {
+        Ok(())
     }
 }

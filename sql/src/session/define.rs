@@ -17,6 +17,7 @@ impl Session {
             return self.create_table_as(create, query);
         }
         let table = self.resolved(&create.table)?;
+        crate::connector::validate(&table)?;
         let entry = Entry::Table { table: Arc::new(table), definition: create.text.clone() };
         self.define(&name, entry, create.temporary)?;
         Ok(Outcome::Done("CREATE TABLE".to_owned()))

@@ -6,9 +6,10 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 use riverrun_dataflow::Environment;
 
-use super::{Outcome, RunningJob, Session, Submission};
+use super::{RunningJob, Session, Submission};
 use crate::catalog::{Entry, Table};
-use crate::parser::{CreateMaterializedView, CreateTable, Insert, QueryText};
+use crate::connector::{self, SinkInput, SinkMode};
+use crate::parser::Insert;
 use crate::plan::invalid;
 use crate::stream::StateNote;
 use crate::{Error, Result};
@@ -89,6 +90,27 @@ impl Session {
             state.extend(self.plan_sink(env, &table, &plan)?);
         }
         Ok(state)
+    }
+
+    /// Adds a query and the sink of its rows to a job.
+    pub(super) fn plan_sink(
+        &self,
+        env: &Environment,
+        table: &Table,
+        plan: &LogicalPlan,
+    ) -> Result<Vec<StateNote>> {
+        let mut planner = self.stream_planner(env);
+        let mut planned = planner.plan(plan)?;
+        let upsert_key = match connector::sink_mode(table)? {
+            SinkMode::Upsert { key } => {
+                planned = planner.one_row_per_key(planned, &key)?;
+                Some(key)
+            }
+            SinkMode::Append | SinkMode::Changelog => planned.keys.first().cloned(),
+        };
+        let input = SinkInput { retracts: planned.retracts, upsert_key };
+        connector::sink(&planned.stream, table, &planned.arrow_schema(), &input)?;
+        Ok(std::mem::take(&mut planner.state))
     }
 
     /// The table and the optimised plan of the rows, which have just the columns that the table takes.
@@ -201,38 +223,4 @@ fn castable(from: &arrow_schema::DataType, to: &arrow_schema::DataType) -> bool 
             && to.is_temporal()
             && arrow_cast::can_cast_types(from, to)
             && !timestamp(from))
-}
-
-impl Session {
-    fn plan_sink(
-        &self,
-        _env: &Environment,
-        table: &Arc<Table>,
-        _plan: &LogicalPlan,
-    ) -> Result<Vec<StateNote>> {
-        Err(Error::unsupported(format!("writing `{}`", table.name)))
-    }
-    pub(super) fn create_table_as(
-        &mut self,
-        create: &CreateTable,
-        _query: &QueryText,
-    ) -> Result<Outcome> {
-        Err(Error::unsupported(format!("CREATE TABLE `{}` AS", create.table.name)))
-    }
-    pub(super) fn create_materialized_view(
-        &mut self,
-        create: &CreateMaterializedView,
-    ) -> Result<Outcome> {
-        Err(Error::unsupported(format!("CREATE MATERIALIZED VIEW `{}`", create.name)))
-    }
-    pub(super) fn load_materialized_view(&mut self, create: &CreateMaterializedView) -> Result<()> {
-        Err(Error::unsupported(format!("CREATE MATERIALIZED VIEW `{}`", create.name)))
-    }
-    pub(super) fn start_materialized_view(
-        &mut self,
-        create: &CreateMaterializedView,
-        _name: &str,
-    ) -> Result<Arc<dyn RunningJob>> {
-        Err(Error::unsupported(format!("CREATE MATERIALIZED VIEW `{}`", create.name)))
-    }
 }

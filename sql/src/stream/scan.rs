@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use datafusion::common::DFSchemaRef;
+use arrow_schema::Schema;
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{LogicalPlan, SubqueryAlias, TableScan};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use riverrun_dataflow::{Columns, OperatorKind, OperatorSpec};
 
 use super::calc::column_of;
 use super::{Planned, StreamPlanner};
-use crate::catalog::MemoryTable;
+use crate::catalog::{MemoryTable, Table};
+use crate::connector::{self, ScanOptions};
+use crate::operator::calc::CalcSpec;
+use crate::operator::last_rows::{LastRowSpec, LastRows};
 use crate::operator::memory::MemorySource;
 use crate::operator::watermark::{WatermarkAssigner, WatermarkSpec};
-use crate::plan::{EventTime, Relation, Rows};
+use crate::plan::{EventTime, Relation, Rows, invalid};
 use crate::{Error, Result};
 
 impl StreamPlanner<'_> {
@@ -45,6 +51,73 @@ impl StreamPlanner<'_> {
             Ok(Box::new(MemorySource::new(source.clone(), columns.clone())))
         });
         Planned::source(stream, schema, table.retracts(), 1)
+    }
+
+    /// The columns of a scan are positions among those that the table's records hold.
+    fn table(
+        &mut self,
+        table: &Arc<Table>,
+        columns: &[usize],
+        schema: DFSchemaRef,
+    ) -> Result<Planned> {
+        let read = table.source_columns();
+        let columns: Vec<usize> = columns.iter().map(|at| read[*at]).collect();
+        let key = table.primary_key.iter().filter_map(|name| table.position(name));
+        // The key of a table whose rows replace each other is read even if nobody asks for it.
+        let mut wanted = columns.clone();
+        wanted.extend(key.filter(|at| !columns.contains(at)));
+        let scan = ScanOptions { bounded: self.until_caught_up, ..ScanOptions::default() };
+        let source = connector::source(self.env, table, &wanted, &scan)?;
+        self.endless |= !source.bounded;
+        let all = if wanted.len() == columns.len() {
+            schema.clone()
+        } else {
+            let fields = wanted.iter().map(|at| table.columns[*at].field());
+            let wide = Schema::new(fields.collect::<Vec<_>>());
+            Arc::new(DFSchema::try_from(wide).map_err(|error| invalid(error))?)
+        };
+        let mut planned =
+            Planned::source(source.stream, all.clone(), source.retracts, source.parallelism);
+        if let Some(key) = source.upsert {
+            planned = self.last_rows(&table.name, planned, key);
+        }
+        if wanted.len() > columns.len() {
+            planned = self.first_columns(planned, columns.len(), schema);
+        }
+        Ok(planned)
+    }
+
+    /// The last row of each key, as changes, of rows that replace each other.
+    fn last_rows(&mut self, table: &str, input: Planned, key: Vec<usize>) -> Planned {
+        let spec = LastRowSpec { key: key.clone(), input: input.arrow_schema() };
+        let description = format!("{table}, by {}", names(&input, &key));
+        self.note_state("last rows", format!("one row per key of {table}"), None);
+        let operator = OperatorSpec::new("last rows", OperatorKind::Keyed).described(description);
+        let stream = self
+            .spread(&input, &key)
+            .transform(operator, move |_| Ok(Box::new(LastRows::new(spec.clone())?)));
+        let parallelism = self.env.parallelism();
+        Planned {
+            stream,
+            retracts: true,
+            keys: vec![key.clone()],
+            spread_by: Some(key),
+            parallelism,
+            ..input
+        }
+    }
+
+    /// The first so many columns.
+    fn first_columns(&self, input: Planned, count: usize, schema: DFSchemaRef) -> Planned {
+        let columns = (0..count)
+            .map(|at| Arc::new(Column::new(schema.field(at).name(), at)) as Arc<dyn PhysicalExpr>);
+        let spec = CalcSpec {
+            filter: None,
+            columns: Some(columns.collect()),
+            output: schema.inner().clone(),
+        };
+        let stream = self.calc(&input, spec, format!("the first {count} columns"));
+        input.moved(stream, schema, |column| (column < count).then_some(column))
     }
 
     pub(super) fn event_time(&mut self, node: &EventTime) -> Result<Planned> {
@@ -96,13 +169,9 @@ impl StreamPlanner<'_> {
     }
 }
 
-impl StreamPlanner<'_> {
-    fn table(
-        &mut self,
-        table: &Arc<crate::catalog::Table>,
-        _columns: &[usize],
-        _schema: DFSchemaRef,
-    ) -> Result<Planned> {
-        Err(Error::unsupported(format!("reading `{}`", table.name)))
-    }
+/// Names of columns, for descriptions.
+fn names(input: &Planned, columns: &[usize]) -> String {
+    let names: Vec<&str> =
+        columns.iter().map(|at| input.schema.field(*at).name().as_str()).collect();
+    names.join(", ")
 }
