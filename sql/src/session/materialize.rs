@@ -122,8 +122,14 @@ impl Session {
             ("format".to_owned(), "json".to_owned()),
         ]);
         options.extend(create.options.clone());
-        let table =
-            Table { name: create.name.clone(), columns, watermark: None, primary_key, options };
+        let table = Table {
+            name: create.name.clone(),
+            columns,
+            watermark: None,
+            primary_key,
+            partitioned_by: Vec::new(),
+            options,
+        };
         connector::validate(&table)?;
         Ok(Entry::Materialized(Arc::new(MaterializedView {
             table: Arc::new(table),
