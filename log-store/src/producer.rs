@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lane::Lane;
 
+use crate::batch::BatchBuilder;
 use crate::compression::Compression;
 use crate::coordinator::TransactionOwner;
 use crate::environment::Clock;
@@ -15,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::metadata::Entry;
 use crate::partition::Partition;
 use crate::partitioner::Partitioner;
+use crate::record::Record;
 use crate::store::Store;
 use crate::transaction::ProducerIdentity;
 
@@ -163,6 +165,40 @@ impl Producer {
         value: Option<&[u8]>,
         headers: &[(&str, &[u8])],
     ) -> Result<()> {
+        self.send_by(topic, partition, timestamp_ms, key, value, |builder, timestamp_ms| {
+            builder.append(timestamp_ms, key, value, headers)
+        })
+    }
+
+    /// As [`Producer::send`]: a copy of a record, its key, value, timestamp and headers as they are, with `more` headers behind them.
+    ///
+    /// # Errors
+    /// As [`Producer::send`].
+    pub fn send_copy(
+        &mut self,
+        topic: &str,
+        partition: Option<u32>,
+        record: &Record<'_>,
+        more: &[(&str, &[u8])],
+    ) -> Result<()> {
+        let (key, value) = (record.key, record.value);
+        let more = more.iter().map(|(name, value)| (name.as_bytes(), Some(*value)));
+        let headers = record.headers.iter().chain(more);
+        let timestamp_ms = Some(record.timestamp);
+        self.send_by(topic, partition, timestamp_ms, key, value, |builder, timestamp_ms| {
+            builder.append_with_headers(timestamp_ms, key, value, headers)
+        })
+    }
+
+    fn send_by(
+        &mut self,
+        topic: &str,
+        partition: Option<u32>,
+        timestamp_ms: Option<i64>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        append: impl FnOnce(&mut BatchBuilder, i64) -> Result<()>,
+    ) -> Result<()> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -177,7 +213,7 @@ impl Producer {
         if lane.is_full_with(key, value) {
             self.send_batch(at, partition)?;
         }
-        self.lane(at, partition)?.builder.append(timestamp_ms, key, value, headers)?;
+        append(&mut self.lane(at, partition)?.builder, timestamp_ms)?;
         if self.config.linger.is_some() {
             self.linger();
         }

@@ -143,13 +143,32 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[(&str, &[u8])],
     ) -> Result<()> {
+        let headers_len = if headers.is_empty() { 1 } else { headers_len(headers) };
+        self.append_front(timestamp_ms, key, value, headers_len)?;
+        if headers.is_empty() {
+            self.buffer.push(0);
+        } else {
+            self.append_headers(headers);
+        }
+        self.records += 1;
+        Ok(())
+    }
+
+    /// All of a record but its headers, which take `headers_len` bytes.
+    #[inline(always)]
+    fn append_front(
+        &mut self,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers_len: usize,
+    ) -> Result<()> {
         if self.records == 0 {
             self.base_timestamp = timestamp_ms;
             self.max_timestamp = timestamp_ms;
         }
         let timestamp_delta = timestamp_ms.wrapping_sub(self.base_timestamp);
         let offset_delta = i64::from(self.records);
-        let headers_len = if headers.is_empty() { 1 } else { headers_len(headers) };
         let body_len = 1
             + varlong_len(timestamp_delta)
             + varlong_len(offset_delta)
@@ -173,10 +192,31 @@ impl BatchBuilder {
         self.buffer.extend_from_slice(key.unwrap_or_default());
         write_varlong(&mut self.buffer, length_field(value));
         self.buffer.extend_from_slice(value.unwrap_or_default());
-        if headers.is_empty() {
-            self.buffer.push(0);
-        } else {
-            self.append_headers(headers);
+        Ok(())
+    }
+
+    /// Adds a record with headers as another record has them: names may be any bytes, values may be null.
+    ///
+    /// # Errors
+    /// As [`BatchBuilder::append`].
+    pub fn append_with_headers<'h>(
+        &mut self,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)> + Clone,
+    ) -> Result<()> {
+        let length =
+            |(name, value): (&[u8], Option<&[u8]>)| bytes_len(Some(name)) + bytes_len(value);
+        let count = headers.clone().count();
+        let headers_len = varlong_len(count as i64) + headers.clone().map(length).sum::<usize>();
+        self.append_front(timestamp_ms, key, value, headers_len)?;
+        write_varlong(&mut self.buffer, count as i64);
+        for (name, value) in headers {
+            write_varlong(&mut self.buffer, name.len() as i64);
+            self.buffer.extend_from_slice(name);
+            write_varlong(&mut self.buffer, length_field(value));
+            self.buffer.extend_from_slice(value.unwrap_or_default());
         }
         self.records += 1;
         Ok(())

@@ -59,18 +59,9 @@ impl Letters {
             self.producer = Some(self.open()?);
         }
         let Some(producer) = &mut self.producer else { return Ok(()) };
-        let names: Vec<_> =
-            record.headers.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
-        let mut headers: Vec<(&str, &[u8])> = names
-            .iter()
-            .zip(record.headers.iter())
-            .map(|(name, (_, value))| (name.as_ref(), value.unwrap_or_default()))
-            .collect();
-        headers.push(("riverrun.error", reason.as_bytes()));
-        headers.push(("riverrun.source", source.as_bytes()));
-        let timestamp = (record.timestamp != -1).then_some(record.timestamp);
         self.unflushed = true;
-        producer.send(&self.topic, None, timestamp, record.key, record.value, &headers)
+        let more = [("riverrun.error", reason.as_bytes()), ("riverrun.source", source.as_bytes())];
+        producer.send_copy(&self.topic, None, record, &more)
     }
 
     fn open(&self) -> Result<Producer, LogError> {

@@ -159,3 +159,38 @@ fn sinks_of_a_job_are_told_apart() {
     let graph = env.graph().unwrap();
     assert!(graph.vertices.iter().any(|v| v.name.contains("topic sink")), "{graph:?}");
 }
+
+#[test]
+fn changes_are_printed_as_flink_prints_them() {
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+    use riverrun_dataflow::Columns;
+
+    use super::change_print::ChangePrintSink;
+    use crate::format::table::WEIGHT;
+
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]))),
+        ("name", Arc::new(arrow_array::StringArray::from(vec!["a", "b, c", "d"]))),
+        ("at", Arc::new(arrow_array::TimestampMillisecondArray::from(vec![0, 1_500, 0]))),
+        (WEIGHT, Arc::new(Int64Array::from(vec![1, -1, 2]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let columns = Columns { batch, time_column: None, weight_column: Some(3) };
+    let rows = [
+        "+I[1, a, 1970-01-01T00:00:00]",
+        "-D[null, b, c, 1970-01-01T00:00:01.5]",
+        "+I[3, d, 1970-01-01T00:00:00]",
+        "+I[3, d, 1970-01-01T00:00:00]",
+    ];
+    for (identifier, index, parallelism, prefix) in
+        [("", 0, 1, ""), ("", 2, 4, "3> "), ("out", 0, 1, "out> "), ("out", 2, 4, "out:3> ")]
+    {
+        let written = Shared::default();
+        let sink = ChangePrintSink::new(SharedWriter::new(written.clone()), identifier.to_owned());
+        let mut harness = Harness::open(As(sink, index, parallelism)).unwrap();
+        let batch = Batch::columns(columns.clone(), None);
+        harness.operator.process(0, batch, &mut harness.out).unwrap();
+        let expected: String = rows.iter().map(|row| format!("{prefix}{row}\n")).collect();
+        assert_eq!(String::from_utf8_lossy(&written.0.lock().unwrap()), expected);
+    }
+}

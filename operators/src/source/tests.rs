@@ -291,3 +291,95 @@ fn a_socket_may_end_with_its_connection() {
     service.join().unwrap();
     source.source.close().unwrap();
 }
+
+mod columns {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+    use arrow_schema::{DataType, Field};
+    use riverrun_dataflow::Resources;
+
+    use super::*;
+    use crate::format::OnError;
+    use crate::format::table::*;
+    use crate::source::lines::LineColumns;
+
+    fn target(on_error: OnError) -> LineColumns<TableDecoder> {
+        let field = Arc::new(Field::new("n", DataType::Int64, false));
+        let layout = TableLayout {
+            format: TableFormat::Csv(CsvOptions::default()),
+            fields: vec![field.clone()],
+            key: None,
+            columns: vec![LayoutColumn { field, origin: Origin::Value(0) }],
+            upsert: false,
+        };
+        LineColumns::new(TableDecoder::new(layout).unwrap(), on_error, &Resources::default())
+            .unwrap()
+    }
+
+    /// All numbers to the end, or the first error.
+    fn numbers<S: Source>(
+        driven: &mut Driven<S>,
+        batches: usize,
+    ) -> riverrun_dataflow::Result<Vec<i64>> {
+        let mut numbers = Vec::new();
+        let mut left = batches;
+        while left > 0 {
+            let waker = Waker::from(driven.woken.clone());
+            match driven.source.poll(&mut Context::from_waker(&waker)) {
+                Poll::Pending => driven.woken.wait(),
+                Poll::Ready(event) => match event? {
+                    SourceEvent::Batch(batch) => {
+                        let columns = batch.into_columns("test")?.batch;
+                        numbers.extend(columns.column(0).as_primitive::<Int64Type>().values());
+                        left -= 1;
+                    }
+                    SourceEvent::Split(..) => {}
+                    SourceEvent::End => break,
+                },
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// More than a piece of a file, with a broken line here and there: what is left of it after a stop is what was not read before.
+    #[test]
+    fn lines_of_files_become_columns_and_go_on_where_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("numbers");
+        let text: String = (0..200_000)
+            .map(|n| if n % 1000 == 7 { "x\n".to_owned() } else { format!("{n}\n") })
+            .collect();
+        std::fs::write(&path, &text).unwrap();
+        let paths = vec![path.clone()];
+        let expected: Vec<i64> = (0..200_000).filter(|n| n % 1000 != 7).collect();
+        let mut first = Driven::open(FileSource::new(paths.clone(), target(OnError::Skip)), None);
+        let mut read = numbers(&mut first, 1).unwrap();
+        let state = first.state();
+        let mut second =
+            Driven::open(FileSource::new(paths.clone(), target(OnError::Skip)), Some(state));
+        read.extend(numbers(&mut second, usize::MAX).unwrap());
+        assert_eq!(read, expected);
+        let mut strict = Driven::open(FileSource::new(paths, target(OnError::Fail)), None);
+        let error = numbers(&mut strict, usize::MAX).unwrap_err().to_string();
+        let at = text.find('x').unwrap();
+        assert_eq!(
+            error,
+            format!("{}@{at}: field `n`: expected BIGINT, found \"x\"", path.display())
+        );
+    }
+
+    #[test]
+    fn lines_of_a_socket_become_columns() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let service = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"1\n2\nx\n3\n").unwrap();
+        });
+        let input = SocketInput::new(address).until_closed();
+        let mut source = Driven::open(SocketSource::new(input, target(OnError::Skip)), None);
+        assert_eq!(numbers(&mut source, usize::MAX).unwrap(), [1, 2, 3]);
+        source.source.close().unwrap();
+        service.join().unwrap();
+    }
+}

@@ -191,4 +191,6 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
 }
 
 #[cfg(test)]
+mod range_tests;
+#[cfg(test)]
 mod tests;

@@ -12,10 +12,12 @@ fn events(options: &NexmarkOptions, count: u64) -> Vec<NexmarkEvent> {
 }
 
 fn bids(events: &[NexmarkEvent]) -> Vec<&Bid> {
-    let bid = |event| match event {
-        NexmarkEvent::Bid(bid) => Some(bid),
-        _ => None,
-    };
+    fn bid(event: &NexmarkEvent) -> Option<&Bid> {
+        match event {
+            NexmarkEvent::Bid(bid) => Some(bid),
+            _ => None,
+        }
+    }
     events.iter().filter_map(bid).collect()
 }
 

@@ -19,9 +19,9 @@ use crate::Line;
 use crate::format::{DecodedRows, Lines};
 use crate::source::tests::{Driven, Said, rows};
 
-type Driver = Driven<TopicSource<DecodedRows<Lines>>>;
+pub(super) type Driver = Driven<TopicSource<DecodedRows<Lines>>>;
 
-fn store(partitions: u32) -> (Simulation, Store) {
+pub(super) fn store(partitions: u32) -> (Simulation, Store) {
     let simulation = Simulation::new(7);
     let store = Store::open_in(simulation.environment(), "/data", StoreOptions::default()).unwrap();
     let config = TopicConfig { partitions, ..TopicConfig::default() };
@@ -45,7 +45,7 @@ fn append(
     log.append_durable(&mut builder.finish().unwrap()).unwrap();
 }
 
-fn put(store: &Store, partition: u32, records: &[(Timestamp, &str)]) {
+pub(super) fn put(store: &Store, partition: u32, records: &[(Timestamp, &str)]) {
     let log = store.partition("t", partition).unwrap();
     let records: Vec<_> = records.iter().map(|(t, value)| (*t, (*value).to_owned())).collect();
     append(&log, Compression::Lz4, None, &records);
@@ -63,11 +63,11 @@ fn open_as(
     Driven::open_as(source, restored, change)
 }
 
-fn open(store: &Store, input: TopicInput) -> Driver {
+pub(super) fn open(store: &Store, input: TopicInput) -> Driver {
     open_as(store, input, None, |_| {})
 }
 
-fn texts(said: Vec<Said<Line>>) -> Vec<String> {
+pub(super) fn texts(said: Vec<Said<Line>>) -> Vec<String> {
     rows(said).iter().map(Line::to_string).collect()
 }
 
