@@ -11,6 +11,7 @@
 //! | `operator/unnest.rs` | lists to rows, structs to columns |
 //! | `operator/join.rs` | joins of two streams |
 //! | `operator/rank.rs` | top-N, deduplication, LIMIT, one row a key: rows by their rank |
+//! | `operator/over.rs` | OVER |
 //! | `operator/sort.rs` | ORDER BY |
 //! | `operator/limit.rs` | LIMIT without an order |
 //! | `operator/collect.rs` | the result of a query, for whoever waits for it |
@@ -24,6 +25,7 @@ pub mod join;
 pub mod last_rows;
 pub mod limit;
 pub mod memory;
+pub mod over;
 pub mod rank;
 mod reached;
 pub mod sort;

@@ -13,6 +13,7 @@
 //! | `stream/calc.rs` | projection and filter |
 //! | `stream/upsert.rs` | what stands before a sink that replaces rows by key |
 //! | `stream/rank.rs` | filters on a rank: top-N, deduplication |
+//! | `stream/over.rs` | OVER |
 //! | `stream/sort.rs` | ORDER BY and LIMIT |
 //! | `stream/aggregate.rs` | GROUP BY and DISTINCT |
 //! | `stream/join.rs` | joins |
@@ -21,6 +22,7 @@
 mod aggregate;
 mod calc;
 mod join;
+mod over;
 mod planned;
 mod planner;
 mod rank;
