@@ -9,11 +9,13 @@
 //! | `plan/names.rs` | how tables, functions and types are found |
 //! | `plan/relation.rs` | what a FROM names: [`Relation`] |
 //! | `plan/windows.rs`, `plan/windowing.rs` | `TUMBLE`, `HOP`, `CUMULATE`, `SESSION`: [`WindowTvf`] |
+//! | `plan/lateral.rs` | `UNNEST` and table functions of a row |
 //! | `plan/event_time.rs` | a table's `WATERMARK FOR`: [`EventTime`] |
 //! | `plan/constant.rs` | rows that a plan itself holds |
 
 mod constant;
 mod event_time;
+mod lateral;
 mod names;
 mod query;
 mod relation;

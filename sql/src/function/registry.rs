@@ -74,7 +74,6 @@ impl fmt::Debug for FunctionContext {
 /// assert!(registry.scalar("Upper").is_some());
 /// assert!(registry.aggregate("SUM").is_some());
 /// assert!(registry.window("row_number").is_some());
-/// assert!(registry.table("unnest").is_some());
 /// assert_eq!(registry.suggestion("uper"), Some("upper"));
 /// ```
 #[derive(Clone)]
@@ -134,9 +133,6 @@ impl FunctionRegistry {
         }
         for function in SessionStateDefaults::default_window_functions() {
             registry.register_window_udf(function);
-        }
-        for function in super::table::functions() {
-            registry.register_table(function);
         }
         registry
     }
@@ -205,6 +201,7 @@ impl FunctionRegistry {
 
     /// Adds a table function, or replaces the one of its name.
     pub fn register_table(&mut self, function: Arc<dyn TableFunction>) {
+        self.register_scalar_udf(super::table::as_array(Arc::clone(&function)));
         self.tables.insert(function.name().to_lowercase(), function);
     }
 

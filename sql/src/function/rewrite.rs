@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    NullTreatment, ObjectName, Spanned, Subscript, TrimWhereField, UnaryOperator, Value, VisitMut,
-    VisitorMut, helpers::attached_token::AttachedToken,
+    NullTreatment, ObjectName, Spanned, Subscript, TableFactor, TrimWhereField, UnaryOperator,
+    Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
 };
 
 use crate::{Error, Position, Result};
@@ -40,6 +40,11 @@ pub fn rewrite<V: VisitMut>(node: &mut V) -> Result<()> {
                 Err(error) => ControlFlow::Break(error),
             }
         }
+
+        fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+            unnest(factor);
+            ControlFlow::Continue(())
+        }
     }
     match node.visit(&mut Rewriter) {
         ControlFlow::Continue(()) => Ok(()),
@@ -56,6 +61,27 @@ pub fn rewrite_expr(expr: &mut Expr) -> Result<()> {
     let taken = std::mem::replace(expr, null());
     *expr = rewritten(taken).map_err(|reason| Error::Invalid { position, reason })?;
     Ok(())
+}
+
+/// `FROM UNNEST(..)` is read as a table with arguments, which could not refer to the tables before it.
+fn unnest(factor: &mut TableFactor) {
+    let TableFactor::Table { name, alias, args: Some(args), .. } = factor else { return };
+    if !name.to_string().eq_ignore_ascii_case("unnest") {
+        return;
+    }
+    let exprs = args.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    });
+    if let Some(array_exprs) = exprs.collect() {
+        *factor = TableFactor::UNNEST {
+            alias: alias.take(),
+            array_exprs,
+            with_offset: false,
+            with_offset_alias: None,
+            with_ordinality: false,
+        };
+    }
 }
 
 fn position_of(expr: &Expr) -> Option<Position> {

@@ -1,15 +1,20 @@
 //! Table functions: zero or more rows for each row.
 
 use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, UInt32Array};
-use arrow_schema::{DataType, Fields};
+use arrow_array::{Array, ArrayRef, ListArray, StructArray, UInt32Array};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field, Fields};
+use datafusion::common::{DataFusionError, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 use crate::{Error, Result};
 
-/// A function that makes a table of its arguments: `SELECT .. FROM t, LATERAL TABLE(f(t.x))`, `CROSS JOIN UNNEST(t.xs)`.
+/// A function that makes a table of its arguments: `SELECT .. FROM t, LATERAL TABLE(f(t.x)) AS u(a, b)`.
 ///
 /// It is called with the arguments of a whole batch at once and tells, for each row that it makes, which row of the batch it is of.
 ///
@@ -87,101 +92,97 @@ pub struct TableRows {
     pub columns: Vec<ArrayRef>,
 }
 
-/// `UNNEST(array)`, `UNNEST(map)`: a row for each element or entry. The fields of ROW elements become columns.
+/// A table function as a scalar one: the rows that it makes of a row are an array of ROWs, which `plan/lateral.rs` takes apart again.
 #[derive(Debug)]
-pub(super) struct Unnest;
+struct AsArray {
+    function: Arc<dyn TableFunction>,
+    signature: Signature,
+}
 
-impl TableFunction for Unnest {
+impl PartialEq for AsArray {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.function, &other.function)
+    }
+}
+
+impl Eq for AsArray {}
+
+impl Hash for AsArray {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.name().hash(state);
+    }
+}
+
+/// The scalar function through which queries call a table function.
+pub(super) fn as_array(function: Arc<dyn TableFunction>) -> Arc<ScalarUDF> {
+    let signature = Signature::user_defined(Volatility::Immutable);
+    Arc::new(ScalarUDF::new_from_impl(AsArray { function, signature }))
+}
+
+/// An error of ours inside one of DataFusion's.
+fn ours(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+impl ScalarUDFImpl for AsArray {
     fn name(&self) -> &str {
-        "unnest"
+        self.function.name()
     }
 
-    fn bind(&self, arguments: &[DataType]) -> Result<TableSignature> {
-        let [argument] = arguments else {
-            let count = arguments.len();
-            return Err(Error::invalid(format!(
-                "UNNEST takes one ARRAY or MAP, not {count} arguments"
-            )));
-        };
-        let columns = match argument {
-            DataType::List(item) => match item.data_type() {
-                DataType::Struct(fields) => nullable(fields),
-                _ => nullable(&Fields::from(vec![item.as_ref().clone().with_name("element")])),
-            },
-            DataType::Map(entries, _) => match entries.data_type() {
-                DataType::Struct(fields) if fields.len() == 2 => Fields::from(vec![
-                    fields[0].as_ref().clone().with_name("key"),
-                    fields[1].as_ref().clone().with_name("value"),
-                ]),
-                other => return Err(not_nested(other)),
-            },
-            other => return Err(not_nested(other)),
-        };
-        Ok(TableSignature { arguments: vec![argument.clone()], columns })
+    fn signature(&self) -> &Signature {
+        &self.signature
     }
 
-    fn rows(&self, arguments: &[ArrayRef]) -> Result<TableRows> {
-        let Some(argument) = arguments.first() else {
-            return Err(Error::invalid("UNNEST takes one ARRAY or MAP"));
-        };
-        if let Some(lists) = argument.as_list_opt::<i32>() {
-            let (parents, positions) = flattened(lists.offsets(), lists);
-            let items = taken(lists.values(), &positions)?;
-            let columns = match items.as_struct_opt() {
-                None => vec![items],
-                // A NULL element is a row of NULLs.
-                Some(rows) if rows.null_count() == 0 => rows.columns().to_vec(),
-                Some(rows) => {
-                    let valid = UInt32Array::new(
-                        (0..rows.len() as u32).collect::<Vec<_>>().into(),
-                        rows.nulls().cloned(),
+    fn coerce_types(&self, given: &[DataType]) -> datafusion::common::Result<Vec<DataType>> {
+        let bound = self.function.bind(given).map_err(ours)?.arguments;
+        if bound.len() != given.len() {
+            let (name, takes) = (self.name().to_uppercase(), bound.len());
+            let plural = if takes == 1 { "" } else { "s" };
+            return plan_err!(
+                "{name} takes {takes} argument{plural}, and was given {}",
+                given.len()
+            );
+        }
+        Ok(bound)
+    }
+
+    fn return_type(&self, given: &[DataType]) -> datafusion::common::Result<DataType> {
+        let columns = self.function.bind(given).map_err(ours)?.columns;
+        Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Struct(columns), true))))
+    }
+
+    fn invoke_with_args(
+        &self,
+        args: ScalarFunctionArgs,
+    ) -> datafusion::common::Result<ColumnarValue> {
+        let arguments = ColumnarValue::values_to_arrays(&args.args)?;
+        let rows = arguments.first().map_or(args.number_rows, |array| array.len());
+        let made = self.function.rows(&arguments).map_err(ours)?;
+        let mut counts = vec![0; rows];
+        for parent in made.parents.values() {
+            match counts.get_mut(*parent as usize) {
+                Some(count) => *count += 1,
+                None => {
+                    let name = self.name().to_uppercase();
+                    return exec_err!(
+                        "{name} made a row of row {parent}, and there are {rows} rows"
                     );
-                    rows.columns()
-                        .iter()
-                        .map(|column| taken(column, &valid))
-                        .collect::<Result<_>>()?
                 }
-            };
-            return Ok(TableRows { parents, columns });
-        }
-        if let Some(maps) = argument.as_map_opt() {
-            let (parents, positions) = flattened(maps.offsets(), maps);
-            let columns = vec![taken(maps.keys(), &positions)?, taken(maps.values(), &positions)?];
-            return Ok(TableRows { parents, columns });
-        }
-        Err(not_nested(argument.data_type()))
-    }
-}
-
-fn nullable(fields: &Fields) -> Fields {
-    fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect()
-}
-
-fn not_nested(given: &DataType) -> Error {
-    Error::invalid(format!("UNNEST takes an ARRAY or a MAP, not {}", super::type_name(given)))
-}
-
-/// For each element its row, and its place among the values.
-fn flattened(offsets: &[i32], rows: &dyn Array) -> (UInt32Array, UInt32Array) {
-    let count = offsets.last().copied().unwrap_or(0) - offsets.first().copied().unwrap_or(0);
-    let mut parents = Vec::with_capacity(count.max(0) as usize);
-    let mut positions = Vec::with_capacity(count.max(0) as usize);
-    for row in 0..rows.len() {
-        if rows.is_valid(row) {
-            for position in offsets[row]..offsets[row + 1] {
-                parents.push(row as u32);
-                positions.push(position as u32);
             }
         }
+        let DataType::List(item) = args.return_field.data_type() else {
+            return exec_err!("{} does not return an array", self.name());
+        };
+        let DataType::Struct(columns) = item.data_type() else {
+            return exec_err!("{} does not return rows", self.name());
+        };
+        let values = StructArray::try_new(columns.clone(), made.columns, None)?;
+        let offsets = OffsetBuffer::from_lengths(counts);
+        let lists = ListArray::try_new(Arc::clone(item), offsets, Arc::new(values), None)?;
+        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        if constant && lists.len() == 1 {
+            return ScalarValue::try_from_array(&lists, 0).map(ColumnarValue::Scalar);
+        }
+        Ok(ColumnarValue::Array(Arc::new(lists)))
     }
-    (UInt32Array::from(parents), UInt32Array::from(positions))
-}
-
-fn taken(values: &ArrayRef, positions: &UInt32Array) -> Result<ArrayRef> {
-    arrow_select::take::take(values, positions, None).map_err(|error| Error::io("UNNEST", error))
-}
-
-/// The table functions that are always there.
-pub(super) fn functions() -> Vec<Arc<dyn TableFunction>> {
-    vec![Arc::new(Unnest)]
 }

@@ -12,6 +12,7 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion::sql::sqlparser::ast;
 
+use super::lateral::UnnestPlanner;
 use super::windows::WindowPlanner;
 use crate::function::FunctionRegistry;
 use crate::parser::timestamp_type;
@@ -36,7 +37,13 @@ impl<'a> Names<'a> {
         functions: &'a FunctionRegistry,
         options: Arc<ConfigOptions>,
     ) -> Self {
-        Self { find, suggest, functions, options, relations: vec![Arc::new(WindowPlanner)] }
+        Self {
+            find,
+            suggest,
+            functions,
+            options,
+            relations: vec![Arc::new(WindowPlanner), Arc::new(UnnestPlanner)],
+        }
     }
 }
 

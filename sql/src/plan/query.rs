@@ -50,7 +50,10 @@ impl<'a> QueryPlanner<'a> {
     pub fn plan(&self, query: &Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
         crate::function::rewrite(&mut query)?;
-        self.to_rel().sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(invalid)
+        self.to_rel()
+            .sql_statement_to_plan(Statement::Query(Box::new(query)))
+            .and_then(super::lateral::flattened)
+            .map_err(invalid)
     }
 
     /// The plan of an expression over rows.

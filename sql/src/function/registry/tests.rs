@@ -11,7 +11,6 @@ fn names_are_found_in_any_case_and_by_alias() {
     assert!(registry.scalar("char_length").is_some());
     assert!(registry.aggregate("Stddev_Samp").is_some());
     assert!(registry.window("LAG").is_some());
-    assert!(registry.table("UNNEST").is_some());
     assert!(registry.scalar("nonsense").is_none());
 }
 
