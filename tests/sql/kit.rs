@@ -88,7 +88,14 @@ impl Host for Cluster {
         self.cluster.store().topic(name).is_ok()
     }
     fn jobs(&self) -> Vec<JobSummary> {
-        Vec::new()
+        let summary = |name: String| JobSummary {
+            name,
+            state: String::new(),
+            statement: String::new(),
+            started: None,
+            failure: None,
+        };
+        self.cluster.jobs().jobs().into_iter().map(summary).collect()
     }
     fn cancel(&self, job: &str, _with_savepoint: bool) -> Result<()> {
         Err(Error::invalid(format!("there is no job `{job}`")))

@@ -1,10 +1,12 @@
 //! What queries may look like: Flink's SQL.
 
+use std::any::TypeId;
+
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
     ObjectName,
 };
-use datafusion::sql::sqlparser::dialect::Dialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -17,6 +19,11 @@ pub(crate) const TABLE_ARGUMENT: &str = "__table";
 pub(crate) struct StreamDialect;
 
 impl Dialect for StreamDialect {
+    /// Some of what the parser can do (UNNEST in FROM, say) it does only for dialects that it knows by name.
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<GenericDialect>()
+    }
+
     fn is_delimited_identifier_start(&self, ch: char) -> bool {
         ch == '`' || ch == '"'
     }
