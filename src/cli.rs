@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output, everything else to standard error.
 
+mod bench;
 mod consume;
 mod data_dir;
 mod demo;
@@ -52,6 +53,9 @@ enum Command {
     /// Make up data: access logs and Nexmark events, to files, to standard output, to topics or as a line service
     #[command(subcommand)]
     Generate(generate::Generate),
+    /// Measure known workloads, and check their results
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Look at jobs and draw their graphs
     #[command(subcommand)]
     Job(job::JobCommand),
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Consume(command) => command.run(),
         Command::Ingest(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Job(command) => command.run(),
         Command::Log(command) => command.run(),
     };
