@@ -78,13 +78,27 @@ fn scalar_functions(context: &Arc<FunctionContext>) -> Vec<Arc<ScalarUDF>> {
 }
 
 /// Names of Flink for what DataFusion calls otherwise.
-const ALIASES: [(&str, &str); 6] = [
+const ALIASES: [(&str, &str); 8] = [
     ("startswith", "starts_with"),
     ("endswith", "ends_with"),
     ("map_from_arrays", "map"),
     ("row", "struct"),
     ("split", "string_to_array"),
     ("array_contains", "array_has"),
+    ("json_object", "json_object_of"),
+    ("json_array", "json_array_of"),
+];
+
+/// What only `syntax.rs` and `rewrite.rs` call: not listed.
+const INTERNAL: [&str; 8] = [
+    "cast_to_string",
+    "item",
+    "json_array_of",
+    "json_object_of",
+    "json_value_boolean",
+    "json_value_double",
+    "json_value_int",
+    "similar_to",
 ];
 
 /// The same for aggregates. What `rewrite.rs` gives another name is here so that it is listed.

@@ -205,7 +205,7 @@ impl FunctionRegistry {
         self.tables.insert(function.name().to_lowercase(), function);
     }
 
-    /// Names of all functions, in lower case, sorted.
+    /// Names of all functions that can be written, in lower case, sorted.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self
             .scalars
@@ -215,6 +215,7 @@ impl FunctionRegistry {
             .chain(self.windows.keys())
             .chain(self.tables.keys())
             .map(String::as_str)
+            .filter(|name| !super::INTERNAL.contains(name))
             .collect();
         names.sort_unstable();
         names.dedup();

@@ -19,6 +19,7 @@ fn names_are_sorted_and_unique() {
     let registry = registry();
     let names = registry.names();
     assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
+    assert!(names.contains(&"json_object") && !names.contains(&"json_object_of"));
     assert!(names.contains(&"count") && names.contains(&"row_number") && names.contains(&"abs"));
 }
 
