@@ -104,6 +104,10 @@ impl StatementParser<'_> {
             "ROW" => self.row_type()?,
             _ => return Err(unknown_type(&place, &name)),
         };
+        if self.half_closed {
+            // The `>>` behind it has closed what is around it as well: what follows belongs to that.
+            return Ok((data_type, true));
+        }
         // `INT ARRAY` is `ARRAY<INT>`.
         while self.next_is("ARRAY") {
             self.parser.next_token();
@@ -129,6 +133,10 @@ impl StatementParser<'_> {
             let name = self.name("a field of the ROW")?;
             let (data_type, nullable) = self.column_type()?;
             fields.push(Field::new(name, data_type, nullable));
+            if self.half_closed {
+                self.close_angle()?;
+                return Ok(DataType::Struct(Fields::from(fields)));
+            }
             if self.word("COMMENT") {
                 self.string("a comment")?;
             }
