@@ -11,6 +11,7 @@
 //! | `plan/windows.rs`, `plan/windowing.rs` | `TUMBLE`, `HOP`, `CUMULATE`, `SESSION`: [`WindowTvf`] |
 //! | `plan/lateral.rs` | `UNNEST` and table functions of a row |
 //! | `plan/event_time.rs` | a table's `WATERMARK FOR`: [`EventTime`] |
+//! | `plan/versions.rs`, `plan/temporal_join.rs` | `FOR SYSTEM_TIME AS OF`: [`TemporalJoin`] |
 //! | `plan/constant.rs` | rows that a plan itself holds |
 
 mod constant;
@@ -19,6 +20,8 @@ mod lateral;
 mod names;
 mod query;
 mod relation;
+mod temporal_join;
+mod versions;
 mod windowing;
 mod windows;
 
@@ -27,6 +30,7 @@ pub use event_time::EventTime;
 pub use names::FindTable;
 pub use query::{QueryPlanner, config_options};
 pub use relation::{Relation, Rows};
+pub use temporal_join::{AsOf, TemporalJoin};
 pub use windowing::{WindowKind, WindowTvf};
 
 pub(crate) use query::invalid;

@@ -16,23 +16,32 @@
 //! | `join/results.rs` | columns of the output |
 //! | `join/regular.rs` | the regular join: no end of its state but a time-to-live |
 //! | `join/timed.rs` | interval join and window join: rows go when event time has passed them |
+//! | `join/temporal.rs` | temporal join: rows meet the version of a table that held at their time |
+//! | `join/pending.rs`, `join/versions.rs` | its state: rows that wait, versions by key |
+//! | `join/lookup.rs` | lookup join: rows meet a table as it is |
 //!
 //! Without a filter all rows of a key have the same matches, so that their sum is that of the other side's weights; with one, each row
 //! of a preserved side has its own count.
 
 mod arrivals;
 mod condition;
+mod lookup;
 mod matching;
+mod pending;
 mod regular;
 mod results;
 mod side;
 #[cfg(test)]
 mod subtasks;
+mod temporal;
+#[cfg(test)]
+mod temporal_tests;
 #[cfg(test)]
 mod tests;
 mod timed;
 #[cfg(test)]
 mod timed_tests;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +50,9 @@ use arrow_schema::SchemaRef;
 use datafusion::common::JoinType;
 use datafusion::physical_expr::PhysicalExpr;
 
+pub use lookup::{LookupJoin, LookupJoinSpec, LookupTable};
 pub use regular::Join;
+pub use temporal::{TemporalJoin, TemporalJoinSpec};
 pub use timed::{IntervalSpec, TimedJoin, WindowJoinSpec};
 
 /// Rows of an emitted batch at most; also how many candidates are looked at before the filter is asked.

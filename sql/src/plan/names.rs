@@ -13,6 +13,7 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSou
 use datafusion::sql::sqlparser::ast;
 
 use super::lateral::UnnestPlanner;
+use super::versions::VersionPlanner;
 use super::windows::WindowPlanner;
 use crate::function::FunctionRegistry;
 use crate::parser::timestamp_type;
@@ -42,7 +43,11 @@ impl<'a> Names<'a> {
             suggest,
             functions,
             options,
-            relations: vec![Arc::new(WindowPlanner), Arc::new(UnnestPlanner)],
+            relations: vec![
+                Arc::new(WindowPlanner),
+                Arc::new(UnnestPlanner),
+                Arc::new(VersionPlanner),
+            ],
         }
     }
 }

@@ -11,6 +11,7 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlT
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 
 use super::names::{FindTable, Names};
+use super::versions::temporal_joins;
 use crate::function::FunctionRegistry;
 use crate::{Error, Position, Result};
 
@@ -53,6 +54,7 @@ impl<'a> QueryPlanner<'a> {
         self.to_rel()
             .sql_statement_to_plan(Statement::Query(Box::new(query)))
             .and_then(super::lateral::flattened)
+            .and_then(temporal_joins)
             .map_err(invalid)
     }
 

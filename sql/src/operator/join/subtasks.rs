@@ -233,3 +233,11 @@ impl<O: Operator> Subtasks<O> {
         self.watermark = self.watermark.max(watermark);
     }
 }
+
+impl Subtasks<super::TemporalJoin> {
+    /// Number of keys with versions, and of rows that wait.
+    pub(crate) fn versions_left(&self) -> (usize, usize) {
+        let left = self.subtasks.iter().map(|subtask| subtask.operator.left());
+        left.fold((0, 0), |(keys, rows), (k, r)| (keys + k, rows + r))
+    }
+}
