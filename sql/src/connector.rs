@@ -190,6 +190,36 @@ pub fn sink_mode(table: &Table) -> Result<SinkMode> {
     }
 }
 
+/// The option that says how long a looked up table is taken to be as it was.
+const LOOKUP_REFRESH: &str = "lookup.cache.ttl";
+
+/// Whether a table can be read to its present end.
+///
+/// # Errors
+/// [`Error::Invalid`] if it has no connector that is known.
+pub fn has_present_end(table: &Table) -> Result<bool> {
+    Ok(matches!(connector(table)?, Connector::Topic | Connector::Filesystem))
+}
+
+/// How long a looked up table is to be taken to be as it was, if it says so.
+///
+/// # Errors
+/// [`Error::Invalid`] if that is no duration.
+pub fn lookup_refresh(table: &Table) -> Result<Option<std::time::Duration>> {
+    Options::new(table).duration(LOOKUP_REFRESH)
+}
+
+/// Something that is different when a table's rows are; `None` if that cannot be told without reading them.
+///
+/// # Errors
+/// [`Error::Io`] if the table cannot be looked at.
+pub fn present_version(table: &Table) -> Result<Option<u64>> {
+    match connector(table)? {
+        Connector::Filesystem => filesystem::FileTable::of(table)?.present_version().map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn read_only(table: &Table) -> Error {
     Error::Refused(format!(
         "table `{}` takes no rows: its connector '{}' is only for reading",

@@ -16,7 +16,7 @@
 //! | `stream/over.rs` | OVER |
 //! | `stream/sort.rs` | ORDER BY and LIMIT |
 //! | `stream/aggregate.rs` | GROUP BY and DISTINCT |
-//! | `stream/join.rs` | joins |
+//! | `stream/join.rs`, `stream/temporal.rs` | joins |
 //! | `stream/union.rs`, `stream/unnest.rs` | UNION ALL, UNNEST |
 
 mod aggregate;
@@ -28,6 +28,7 @@ mod planner;
 mod rank;
 mod scan;
 mod sort;
+mod temporal;
 #[cfg(test)]
 pub(crate) mod testing;
 mod union;
@@ -35,5 +36,6 @@ mod unnest;
 mod upsert;
 mod windows;
 
+pub(crate) use join::same_types;
 pub use planned::{Planned, StateNote, WindowColumns};
 pub use planner::StreamPlanner;

@@ -2,10 +2,11 @@
 
 use arrow_schema::DataType;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, Result as PlanResult, ScalarValue};
+use datafusion::common::{Column, DataFusionError, Result as PlanResult, ScalarValue};
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
-use datafusion::functions_window::expr_fn::lag;
+use datafusion::functions_window::expr_fn::{lag, lead};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFunctionDefinition,
     cast, expr::WindowFunction, lit, when,
@@ -13,10 +14,14 @@ use datafusion::logical_expr::{
 
 use crate::Result;
 use crate::function::windowing::{cumulate_windows, hop_windows};
-use crate::plan::{EventTime, WindowKind, WindowTvf, invalid};
+use crate::plan::{AsOf, EventTime, TemporalJoin, WindowKind, WindowTvf, invalid};
+use crate::stream::same_types;
 
 /// Name of the column that holds a row's windows while they are spread.
 const WINDOWS: &str = "__windows";
+
+/// Name of the column that holds the time of the version after a row's.
+const UNTIL: &str = "__until";
 
 /// The same query without extension nodes.
 ///
@@ -32,10 +37,44 @@ pub fn lower(plan: LogicalPlan) -> Result<LogicalPlan> {
         if let Some(node) = node.downcast_ref::<WindowTvf>() {
             return window(node).map(Transformed::yes);
         }
+        if let Some(node) = node.downcast_ref::<TemporalJoin>() {
+            return versions(node).map(Transformed::yes);
+        }
         Ok(Transformed::no(plan))
     })
     .map(|transformed| transformed.data)
     .map_err(invalid)
+}
+
+/// Rows meet the version that holds from before or at their time until the next one.
+fn versions(node: &TemporalJoin) -> PlanResult<LogicalPlan> {
+    let columns = |plan: &LogicalPlan| -> Vec<Expr> {
+        plan.schema().columns().into_iter().map(Expr::Column).collect()
+    };
+    let result: Vec<Expr> = node.schema.columns().into_iter().map(Expr::Column).collect();
+    let keys = same_types(&node.on, node.left.schema(), node.right.schema())
+        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let mut conditions: Vec<Expr> = node.filter.iter().cloned().collect();
+    let mut right = node.right.as_ref().clone();
+    if let AsOf::EventTime { left, right: since } = &node.as_of {
+        let next = lead(since.clone(), Some(1), None)
+            .partition_by(keys.1.clone())
+            .order_by(vec![SortExpr::new(since.clone(), true, false)])
+            .build()?;
+        let mut with_next = columns(&right);
+        with_next.push(Expr::Column(Column::from_name(UNTIL)));
+        right = LogicalPlanBuilder::from(right)
+            .window(vec![next.alias(UNTIL)])?
+            .project(with_next)?
+            .build()?;
+        let until = Expr::Column(Column::from_name(UNTIL));
+        conditions.push(left.clone().gt_eq(since.clone()));
+        conditions.push(until.clone().is_null().or(left.clone().lt(until)));
+    }
+    LogicalPlanBuilder::from(node.left.as_ref().clone())
+        .join_with_expr_keys(right, node.join_type, keys, conjunction(conditions))?
+        .project(result)?
+        .build()
 }
 
 fn window(node: &WindowTvf) -> PlanResult<LogicalPlan> {

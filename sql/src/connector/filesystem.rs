@@ -1,8 +1,9 @@
 //! Files of a folder: read in the order of their names, written exactly once.
 
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use riverrun_dataflow::{Columns, DataStream, Environment};
+use riverrun_dataflow::{Columns, DataStream, Environment, KeyHasher};
 use riverrun_operators::format::OnError;
 use riverrun_operators::format::table::{
     EncoderLayout, TableDecoder, TableEncoder, TableFormat, WriteMode,
@@ -26,7 +27,7 @@ impl<'a> FileTable<'a> {
     pub(super) fn of(table: &'a Table) -> Result<Self> {
         let options = Options::new(table);
         super::no_metadata(table)?;
-        options.accept(&["sink.parallelism"]);
+        options.accept(&["sink.parallelism", super::LOOKUP_REFRESH]);
         let path = options.required("path", "the folder, or the file")?;
         let path = PathBuf::from(path.strip_prefix("file://").unwrap_or(path));
         let format = format::of_value(&options)?;
@@ -36,6 +37,21 @@ impl<'a> FileTable<'a> {
         let made = Self { table, path, format, on_error };
         made.decoder(&[])?;
         Ok(made)
+    }
+
+    /// Something that is different when the files are.
+    pub(super) fn present_version(&self) -> Result<u64> {
+        let look = || -> std::io::Result<u64> {
+            let mut hasher = KeyHasher::default();
+            for file in files(&self.path)? {
+                let metadata = file.metadata()?;
+                (&file, metadata.len(), metadata.modified()?).hash(&mut hasher);
+            }
+            Ok(hasher.finish())
+        };
+        look().map_err(|error| {
+            Error::io(format!("looking at the files of table `{}`", self.table.name), error)
+        })
     }
 
     fn decoder(&self, columns: &[usize]) -> Result<TableDecoder> {

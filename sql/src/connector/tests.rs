@@ -28,6 +28,7 @@ fn table(columns: Vec<Column>, key: &[&str], options: &[(&str, &str)]) -> Table 
         columns,
         watermark: None,
         primary_key: key.iter().map(|name| (*name).into()).collect(),
+        partitioned_by: Vec::new(),
         options: options.collect::<BTreeMap<_, _>>(),
     }
 }

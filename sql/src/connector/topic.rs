@@ -50,6 +50,7 @@ impl<'a> TopicTable<'a> {
         options.accept(&[
             "scan.topic-partition-discovery.interval",
             "scan.parallelism",
+            super::LOOKUP_REFRESH,
             "sink.parallelism",
             "sink.partitioner",
             "sink.semantic",

@@ -148,9 +148,11 @@ pub(super) fn functions(context: &Arc<FunctionContext>) -> Vec<Arc<ScalarUDF>> {
     let volatile = |name, aliases: &[&str], returns, evaluate| {
         Scalar::new(name, [], returns, evaluate).volatile().build(aliases, context)
     };
-    let instants: &[&str] = &["now", "current_row_timestamp", "proctime"];
+    let instants: &[&str] = &["now", "current_row_timestamp"];
     vec![
         volatile("current_timestamp", instants, Returns::Is(ltz()), instant),
+        // By its own name: a column of it is processing time, by which tables are looked up.
+        volatile("proctime", &[], Returns::Is(ltz()), instant),
         volatile("localtimestamp", &[], Returns::TIMESTAMP, local_timestamp),
         volatile("current_date", &["today"], Returns::DATE, current_date),
         volatile("current_time", &["localtime"], Returns::Is(time), current_time),

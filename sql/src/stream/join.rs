@@ -24,6 +24,7 @@ use crate::operator::join::{
 };
 use bounds::{Bounds, interval_of};
 use keys::Keyed;
+pub(crate) use keys::same_types;
 
 /// A join with both inputs planned.
 struct Planning<'j> {
@@ -146,7 +147,7 @@ impl StreamPlanner<'_> {
 }
 
 impl Keyed {
-    fn input(&self) -> JoinInput {
+    pub(super) fn input(&self) -> JoinInput {
         JoinInput {
             schema: self.planned.arrow_schema(),
             columns: self.columns,

@@ -11,7 +11,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec};
 
 use super::{Planned, StateNote};
-use crate::plan::{EventTime, WindowTvf};
+use crate::plan::{EventTime, TemporalJoin, WindowTvf};
 use crate::session::Settings;
 use crate::state::RowKeyPartitioner;
 use crate::{Error, Result};
@@ -87,6 +87,9 @@ impl<'a> StreamPlanner<'a> {
         }
         if let Some(node) = node.downcast_ref::<WindowTvf>() {
             return self.windows(node);
+        }
+        if let Some(node) = node.downcast_ref::<TemporalJoin>() {
+            return self.temporal_join(node);
         }
         Err(Error::unsupported(format!("{} in a streaming query", extension.node.name())))
     }

@@ -14,38 +14,29 @@ use crate::stream::{Planned, StreamPlanner};
 use crate::{Error, Result};
 
 /// An input with its key in columns.
-pub(super) struct Keyed {
+pub(in crate::stream) struct Keyed {
     /// The input, perhaps with more columns at its end.
-    pub(super) planned: Planned,
+    pub(in crate::stream) planned: Planned,
     /// How many columns the join is of.
-    pub(super) columns: usize,
+    pub(in crate::stream) columns: usize,
     /// Positions of the key.
-    pub(super) keys: Vec<usize>,
+    pub(in crate::stream) keys: Vec<usize>,
 }
 
 impl StreamPlanner<'_> {
     /// Both inputs with their keys as columns of the same types.
-    pub(super) fn keyed(
+    pub(in crate::stream) fn keyed(
         &self,
         left: Planned,
         right: Planned,
         on: &[(Expr, Expr)],
     ) -> Result<(Keyed, Keyed)> {
-        let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
-        for (l, r) in on {
-            let l_type = l.get_type(&left.schema).map_err(|error| planning(&error))?;
-            let r_type = r.get_type(&right.schema).map_err(|error| planning(&error))?;
-            let common = comparison_coercion(&l_type, &r_type).ok_or_else(|| {
-                Error::invalid(format!("{l} is {l_type} and {r} is {r_type}: they cannot be equal"))
-            })?;
-            of_left.push(typed(l, l_type, &common));
-            of_right.push(typed(r, r_type, &common));
-        }
+        let (of_left, of_right) = same_types(on, &left.schema, &right.schema)?;
         Ok((self.with_keys(left, &of_left)?, self.with_keys(right, &of_right)?))
     }
 
     /// An input with expressions as columns: columns that there are, or new ones behind them.
-    fn with_keys(&self, input: Planned, exprs: &[Expr]) -> Result<Keyed> {
+    pub(in crate::stream) fn with_keys(&self, input: Planned, exprs: &[Expr]) -> Result<Keyed> {
         let columns = input.schema.fields().len();
         let (mut keys, mut added) = (Vec::new(), Vec::new());
         for expr in exprs {
@@ -74,6 +65,25 @@ impl StreamPlanner<'_> {
         let planned = input.moved(stream, Arc::new(schema), Some);
         Ok(Keyed { planned, columns, keys })
     }
+}
+
+/// Both sides of equalities, cast to the same types.
+pub(crate) fn same_types(
+    on: &[(Expr, Expr)],
+    left: &DFSchema,
+    right: &DFSchema,
+) -> Result<(Vec<Expr>, Vec<Expr>)> {
+    let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
+    for (l, r) in on {
+        let l_type = l.get_type(left).map_err(|error| planning(&error))?;
+        let r_type = r.get_type(right).map_err(|error| planning(&error))?;
+        let common = comparison_coercion(&l_type, &r_type).ok_or_else(|| {
+            Error::invalid(format!("{l} is {l_type} and {r} is {r_type}: they cannot be equal"))
+        })?;
+        of_left.push(typed(l, l_type, &common));
+        of_right.push(typed(r, r_type, &common));
+    }
+    Ok((of_left, of_right))
 }
 
 fn typed(expr: &Expr, is: DataType, wanted: &DataType) -> Expr {

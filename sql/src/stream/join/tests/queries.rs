@@ -167,6 +167,88 @@ proptest! {
     }
 }
 
+/// One row for each key and time, as versions have to be.
+fn versions() -> impl Strategy<Value = Vec<(Row, i64)>> {
+    insertions().prop_map(|rows| {
+        let mut versions: Vec<(Row, i64)> = Vec::new();
+        for (row, weight) in rows {
+            if !versions.iter().any(|(version, _)| (version.0, version.1) == (row.0, row.1)) {
+                versions.push((row, weight));
+            }
+        }
+        versions
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn joins_with_versions_of_a_table_give_what_they_give_in_batch(
+        a in insertions(), b in versions(), c in history(), parallelism in 1u32..3, seed in any::<u64>(), lag in 0i64..10,
+    ) {
+        let mut tables = two(table(&a, Some(lag)), table(&b, Some(lag)));
+        tables.insert("c".to_owned(), table(&c, None));
+        for kind in ["JOIN", "LEFT JOIN"] {
+            for more in ["", " AND a.n < r.n", " AND a.s = r.s"] {
+                let sql = format!("SELECT a.k, a.ts, a.n, r.ts, r.n FROM a {kind} b FOR SYSTEM_TIME AS OF a.ts AS r ON a.k = r.k{more}");
+                let outcome = check(&sql, &tables, parallelism, seed)?;
+                prop_assert!(outcome.operators.iter().any(|name| name == "temporal-join"), "{:?}", outcome.operators);
+                prop_assert!(!outcome.planned.retracts && outcome.planned.time == [1]);
+                let sql = format!(
+                    "SELECT a.k, a.n, r.s, r.n + 1 FROM (SELECT *, PROCTIME() AS p FROM a) AS a {kind} c FOR SYSTEM_TIME AS OF a.p AS r ON a.k + 1 = r.k{more}"
+                );
+                let outcome = check(&sql, &tables, parallelism, seed)?;
+                prop_assert!(outcome.operators.iter().any(|name| name == "lookup-join"), "{:?}", outcome.operators);
+                prop_assert!(!outcome.planned.retracts);
+                let sql = format!(
+                    "SELECT a.k, a.n, r.n FROM (SELECT *, PROCTIME() AS p FROM c) AS a {kind} b FOR SYSTEM_TIME AS OF a.p AS r ON a.k = r.k{more}"
+                );
+                check(&sql, &tables, parallelism, seed)?;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_joined_by_time_is_said() {
+    let kept = ((Some(1), 1, None, 1), 1);
+    let taken_back = ((Some(1), 1, None, 1), -1);
+    let mut tables = two(table(&[kept.clone()], Some(1)), table(&[kept.clone()], Some(1)));
+    tables.insert("plain".to_owned(), table(&[kept.clone()], None));
+    tables.insert("changing".to_owned(), table(&[kept, taken_back], Some(1)));
+    for (sql, reason) in [
+        ("SELECT 1 FROM a JOIN b FOR SYSTEM_TIME AS OF a.n ON a.k = b.k", "is no TIMESTAMP"),
+        ("SELECT 1 FROM a JOIN b FOR SYSTEM_TIME AS OF a.x ON a.k = b.k", "no such column"),
+        (
+            "SELECT 1 FROM a RIGHT JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k = b.k",
+            "goes with JOIN and LEFT JOIN",
+        ),
+        (
+            "SELECT 1 FROM a JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k > b.k",
+            "needs ON with an equality",
+        ),
+        (
+            "SELECT 1 FROM a JOIN plain FOR SYSTEM_TIME AS OF a.ts ON a.k = plain.k",
+            "has no event time",
+        ),
+        (
+            "SELECT 1 FROM plain JOIN a FOR SYSTEM_TIME AS OF plain.ts ON a.k = plain.k",
+            "neither event time",
+        ),
+        ("SELECT 1 FROM a FOR SYSTEM_TIME AS OF a.ts", "goes with the right side of a JOIN"),
+        (
+            "SELECT 1 FROM changing JOIN b FOR SYSTEM_TIME AS OF changing.ts ON changing.k = b.k",
+            "can be taken back",
+        ),
+    ] {
+        match stream(sql, &tables, 1, 1) {
+            Ok(_) => panic!("{sql} was planned"),
+            Err(error) => assert!(error.to_string().contains(reason), "{sql}: {error}"),
+        }
+    }
+}
+
 #[test]
 fn what_is_kept_is_noted() {
     let tables = two(table(&[], Some(1)), table(&[], Some(1)));
