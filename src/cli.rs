@@ -13,6 +13,7 @@ mod log;
 mod output;
 mod produce;
 mod server;
+mod sql;
 mod topic;
 
 use std::io::IsTerminal;
@@ -38,6 +39,8 @@ struct Cli {
 enum Command {
     /// The main job on a bundled access log, start to finish
     Demo(demo::Demo),
+    /// SQL over streams: a prompt, or statements of a script
+    Sql(sql::Sql),
     /// Store, jobs and network in one process, until it is told to stop
     Server(server::Server),
     /// Make, list, describe, change and delete topics
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
     init_tracing();
     let done = match cli.command {
         Command::Demo(command) => command.run(),
+        Command::Sql(command) => command.run(),
         Command::Server(command) => command.run(),
         Command::Topic(command) => command.run(),
         Command::Produce(command) => command.run(),
@@ -104,6 +108,10 @@ pub(crate) fn init_tracing() {
 
 /// Prints an error and its causes on standard error.
 pub(crate) fn print_error(error: &anyhow::Error) {
+    if let Some(shown) = error.downcast_ref::<crate::prompt::Shown>() {
+        eprintln!("{shown}");
+        return;
+    }
     eprint!("error: {error}");
     let mut last = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {

@@ -30,6 +30,9 @@
 //! | `embedded.rs`, `embedded/` | store, TaskManager and JobManager in this process; checkpoints on the store and in a folder |
 //! | `ingest.rs`, `ingest/` | access logs into topics, exactly once |
 //! | `drawing.rs`, `drawing/` | job graphs as text, dot and JSON |
+//! | `sql.rs`, `sql/` | what the faces of SQL share |
+//! | `prompt.rs`, `prompt/` | SQL typed at a prompt, or from a script |
+//! | `postgres.rs`, `postgres/` | SQL over PostgreSQL's wire protocol |
 //! | `server.rs`, `server/` | everything in one process that is reached over the network |
 //! | `expected.rs`, `expected/` | results that an independent engine came to, and comparing with them |
 //! | `main.rs`, `cli.rs`, `cli/` | the `riverrun` command line |
@@ -45,6 +48,7 @@ pub mod expected;
 pub mod ingest;
 mod launch;
 mod postgres;
+mod prompt;
 pub mod server;
 pub mod sql;
 

@@ -18,6 +18,9 @@ pub(super) struct Server {
     /// Where HTTP listens (health, metrics, jobs); `off` to leave it out
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "HOST:PORT|off")]
     http: String,
+    /// Where the Kafka protocol listens: it is not served yet, so `off` is all there is
+    #[arg(long, default_value = "off", value_name = "off", value_parser = ["off"])]
+    kafka: String,
     /// Listen on addresses that other machines can reach: nothing asks who they are, nothing is encrypted
     #[arg(long)]
     insecure: bool,

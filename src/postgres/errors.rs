@@ -5,7 +5,12 @@ use riverrun_sql::{Error, Position};
 
 /// An error of a statement that begins `start` characters into what the client sent as `query`.
 pub(super) fn to_wire(error: &Error, query: &str, start: usize) -> PgWireError {
-    let mut info = ErrorInfo::new("ERROR".to_owned(), state(error).to_owned(), error.to_string());
+    let message = match error {
+        // Their own text begins with the place, which clients show in their way.
+        Error::Syntax { reason, .. } | Error::Invalid { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    };
+    let mut info = ErrorInfo::new("ERROR".to_owned(), state(error).to_owned(), message);
     let place = error.position().and_then(|position| character(&query[start..], position));
     info.position = place.map(|character| (query[..start].chars().count() + character).to_string());
     PgWireError::UserError(Box::new(info))

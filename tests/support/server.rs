@@ -24,7 +24,7 @@ impl Server {
     /// Starts one with this command, to which free ports are added.
     pub fn start_with(command: &mut Command) -> Self {
         let mut child = command
-            .args(["--http", "127.0.0.1:0"])
+            .args(["--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

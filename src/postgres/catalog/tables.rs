@@ -46,7 +46,9 @@ const SETTINGS: Columns =
     "name:t setting:t unit:t category:t short_desc:t context:t vartype:t source:t";
 
 /// Tables that are there because clients ask for them, and always empty.
-const EMPTY: [(&str, Columns); 33] = [
+const EMPTY: [(&str, Columns); 35] = [
+    ("pg_auth_members", "oid:o roleid:o member:o grantor:o admin_option:b"),
+    ("pg_db_role_setting", "setdatabase:o setrole:o setconfig:a"),
     ("pg_am", "oid:o amname:t amhandler:t amtype:t"),
     ("pg_attrdef", "oid:o adrelid:o adnum:s adbin:t adsrc:t"),
     ("pg_cast", "oid:o castsource:o casttarget:o castfunc:o castcontext:t castmethod:t"),
