@@ -7,7 +7,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `connection.rs` | the life of a connection; simple and extended queries |
+//! | `startup.rs`, `connection.rs` | how a connection begins; simple and extended queries |
+//! | `prepared.rs` | prepared statements |
+//! | `cursors.rs` | results read bit by bit |
 //! | `statements.rs` | from a statement to an answer |
 //! | `settings.rs` | settings, transactions and what else is not about data |
 //! | `parameters.rs` | values for `$1` |
@@ -18,11 +20,14 @@
 
 mod catalog;
 mod connection;
+mod cursors;
 mod encoding;
 mod errors;
 mod parameters;
+mod prepared;
 mod rows;
 mod settings;
+mod startup;
 mod statements;
 mod types;
 

@@ -4,7 +4,9 @@
 //! the SQL catalog, PostgreSQL's types, and many tables that are there and empty, because there are no indexes, policies
 //! or triggers. `rewriting.rs` takes out what DataFusion's parser does not know, `functions.rs` has PostgreSQL's catalog functions.
 
+mod columns;
 mod functions;
+mod information;
 mod rewriting;
 mod tables;
 
@@ -66,7 +68,7 @@ pub(super) fn is_about_catalog(statement: &str) -> bool {
         "CURRENT_SCHEMA" | "CURRENT_DATABASE" | "CURRENT_CATALOG" | "CURRENT_USER"
         | "SESSION_USER" => !words.contains(&"FROM".to_owned()),
         word => {
-            word.starts_with("PG_") && tables::is_known(&word.to_ascii_lowercase())
+            word.starts_with("PG_") && columns::is_known(&word.to_ascii_lowercase())
                 || word.starts_with("PG_") && followed_by(at, "(")
         }
     })

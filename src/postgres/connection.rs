@@ -1,41 +1,37 @@
 //! The life of a connection; simple and extended queries.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
-use pgwire::api::auth::{
-    ServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation,
-    save_startup_parameters_to_metadata,
-};
+use pgwire::api::auth::StartupHandler;
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler, send_ready_for_query};
-use pgwire::api::results::{FieldInfo, QueryResponse, Response};
-use pgwire::api::stmt::QueryParser;
+use pgwire::api::results::{QueryResponse, Response};
 use pgwire::api::store::{Entry, PortalStore};
 use pgwire::api::{
-    ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, METADATA_USER,
-    PgWireConnectionState, PgWireServerHandlers, PidSecretKeyGenerator, Type,
+    ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, PgWireConnectionState,
+    PgWireServerHandlers,
 };
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::RowDescription;
 use pgwire::messages::extendedquery::{Execute, PortalSuspended};
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, NoticeResponse};
 use pgwire::messages::simplequery::Query;
-use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
-use tokio::net::TcpStream;
-
-use super::Clients;
-use super::errors::{plain, to_wire};
-use super::settings::Settings;
-use super::statements::{Answer, Statements};
-use super::{parameters, rows, types};
-use crate::sql::script::{self, split};
 use riverrun_sql::session::{Engine, RunningJob};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+
+use super::errors::{plain, to_wire};
+use super::prepared::{Prepared, Preparer};
+use super::statements::{Answer, Statements};
+use super::{Clients, cursors, parameters, rows, types};
+use crate::sql::script::split;
 
 /// How many rows go out between two looks at whether the client has cancelled.
 const ROWS_BETWEEN_LOOKS: usize = 1024;
@@ -45,19 +41,20 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// One client.
 pub(super) struct Connection {
-    statements: Statements,
-    clients: Clients,
+    pub(super) statements: Statements,
+    pub(super) clients: Clients,
     watch: TcpStream,
+    pub(super) cursors: Mutex<BTreeMap<String, QueryResponse>>,
 }
 
 impl Connection {
     /// A new session for a client; `watch` is its socket, too.
     pub(super) fn new(engine: Arc<Engine>, clients: Clients, watch: TcpStream) -> Self {
-        Self { statements: Statements::new(engine), clients, watch }
+        Self { statements: Statements::new(engine), clients, watch, cursors: Mutex::default() }
     }
 
     /// Answers a statement on a thread that may wait.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Statements) -> PgWireResult<T> + Send + 'static,
     ) -> PgWireResult<T> {
@@ -78,7 +75,7 @@ impl Connection {
     }
 
     /// Does something that may take long, unless the client cancels it or goes away.
-    async fn unless_cancelled<T>(
+    pub(super) async fn unless_cancelled<T>(
         &self,
         cancelled: &mut Cancelled,
         work: impl Future<Output = T>,
@@ -125,6 +122,23 @@ impl Connection {
         Ok((sent, true))
     }
 
+    /// As [`Connection::send_rows`], with the description of the columns in front.
+    pub(super) async fn send_result<C>(
+        &self,
+        client: &mut C,
+        response: &mut QueryResponse,
+        limit: usize,
+        cancelled: &mut Cancelled,
+    ) -> PgWireResult<(usize, bool)>
+    where
+        C: Sink<PgWireBackendMessage> + Unpin + Send,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let fields = RowDescription::new(response.row_schema().iter().map(Into::into).collect());
+        client.feed(PgWireBackendMessage::RowDescription(fields)).await?;
+        self.send_rows(client, response, limit, cancelled).await
+    }
+
     /// Tells that a statement without rows is done.
     async fn send_done<C>(
         &self,
@@ -144,6 +158,8 @@ impl Connection {
                 client.set_transaction_status(status);
             }
             Answer::End(tag) => {
+                // Their queries stop.
+                self.cursors.lock().await.clear();
                 client.feed(complete(tag)).await?;
                 let status = client.transaction_status().to_idle_state();
                 client.set_transaction_status(status);
@@ -183,9 +199,10 @@ impl Connection {
 }
 
 /// Resolves when the client cancels its query, and never otherwise.
-type Cancelled = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Cancelled = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn complete(tag: &str) -> PgWireBackendMessage {
+/// The message that a statement is done.
+pub(super) fn complete(tag: &str) -> PgWireBackendMessage {
     PgWireBackendMessage::CommandComplete(CommandComplete::new(tag.to_owned()))
 }
 
@@ -228,6 +245,10 @@ impl SimpleQueryHandler for Connection {
                 .await?;
         }
         for piece in pieces {
+            if let Some(statement) = cursors::parse(piece.text) {
+                self.use_cursor(client, statement, &text, piece, &mut cancelled).await?;
+                continue;
+            }
             let (query, start, end) = (text.clone(), piece.start, piece.start + piece.text.len());
             let answer =
                 self.ask(move |statements| statements.answer(&query, start, &query[start..end]));
@@ -235,11 +256,8 @@ impl SimpleQueryHandler for Connection {
             match answer {
                 Answer::Rows(..) | Answer::Query(_) => {
                     let mut response = respond(answer, &Format::UnifiedText)?;
-                    let fields = response.row_schema().iter().map(Into::into).collect();
-                    let fields = RowDescription::new(fields);
-                    client.feed(PgWireBackendMessage::RowDescription(fields)).await?;
                     let (sent, _) =
-                        self.send_rows(client, &mut response, 0, &mut cancelled).await?;
+                        self.send_result(client, &mut response, 0, &mut cancelled).await?;
                     client.feed(complete(&format!("SELECT {sent}"))).await?;
                 }
                 answer => self.send_done(client, answer, &mut cancelled).await?,
@@ -263,7 +281,7 @@ impl SimpleQueryHandler for Connection {
 }
 
 /// The rows of an answer that has some.
-fn respond(answer: Answer, format: &Format) -> PgWireResult<QueryResponse> {
+pub(super) fn respond(answer: Answer, format: &Format) -> PgWireResult<QueryResponse> {
     match answer {
         Answer::Rows(schema, batches) => {
             Ok(rows::of_batches(types::fields(&schema, false, format), &batches))
@@ -272,59 +290,6 @@ fn respond(answer: Answer, format: &Format) -> PgWireResult<QueryResponse> {
             rows::of_query(types::fields(query.schema(), query.retracts(), format), query)
         }
         _ => Err(plain("XX000", "the statement has no rows")),
-    }
-}
-
-/// A prepared statement.
-#[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    text: String,
-    types: Vec<Type>,
-}
-
-/// Prepares statements, and tells what they take and return.
-pub(super) struct Preparer(Statements);
-
-#[async_trait]
-impl QueryParser for Preparer {
-    type Statement = Prepared;
-
-    async fn parse_sql<C>(
-        &self,
-        _: &C,
-        sql: &str,
-        named: &[Option<Type>],
-    ) -> PgWireResult<Option<Prepared>>
-    where
-        C: ClientInfo + Unpin + Send + Sync,
-    {
-        match split(sql).as_slice() {
-            [] => Ok(None),
-            [piece] => {
-                let text = piece.text.to_owned();
-                let types = parameters::types(&text, script::parameters(&text), named);
-                Ok(Some(Prepared { text, types }))
-            }
-            _ => Err(plain("42601", "several statements cannot be prepared as one")),
-        }
-    }
-
-    fn get_parameter_types(&self, statement: &Prepared) -> PgWireResult<Vec<Type>> {
-        Ok(statement.types.clone())
-    }
-
-    fn get_result_schema(
-        &self,
-        statement: &Prepared,
-        format: Option<&Format>,
-    ) -> PgWireResult<Vec<FieldInfo>> {
-        let text = parameters::unbound(&statement.text, &statement.types);
-        // Planning computes; the runtime is told that this thread is busy.
-        let shape = tokio::task::block_in_place(|| self.0.shape(&text))?;
-        let format = format.unwrap_or(&Format::UnifiedText);
-        Ok(shape.map_or_else(Vec::new, |shape| {
-            types::fields(&shape.schema, shape.changelog, format).as_ref().clone()
-        }))
     }
 }
 
@@ -420,87 +385,6 @@ fn parameter_is_binary(format: &Format, at: usize) -> bool {
     }
 }
 
-/// What a client is told about the server when it connects.
-struct ServerParameters;
-
-impl ServerParameterProvider for ServerParameters {
-    fn server_parameters<C: ClientInfo>(&self, _: &C) -> Option<HashMap<String, String>> {
-        let told = [
-            ("client_encoding", "client_encoding"),
-            ("DateStyle", "datestyle"),
-            ("default_transaction_read_only", "default_transaction_read_only"),
-            ("in_hot_standby", "in_hot_standby"),
-            ("integer_datetimes", "integer_datetimes"),
-            ("IntervalStyle", "intervalstyle"),
-            ("is_superuser", "is_superuser"),
-            ("server_encoding", "server_encoding"),
-            ("server_version", "server_version"),
-            ("standard_conforming_strings", "standard_conforming_strings"),
-            ("TimeZone", "timezone"),
-        ];
-        let settings = Settings::default();
-        let value = |name| settings.get(name).unwrap_or_default().to_owned();
-        Some(told.iter().map(|(shown, name)| ((*shown).to_owned(), value(name))).collect())
-    }
-}
-
-#[async_trait]
-impl StartupHandler for Connection {
-    async fn on_startup<C>(
-        &self,
-        client: &mut C,
-        message: PgWireFrontendMessage,
-    ) -> PgWireResult<()>
-    where
-        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        let PgWireFrontendMessage::Startup(startup) = message else { return Ok(()) };
-        protocol_negotiation(client, &startup).await?;
-        save_startup_parameters_to_metadata(client, &startup);
-        if let Some(user) = client.metadata().get(METADATA_USER) {
-            self.statements.set_user(user);
-        }
-        let settings = startup_settings(&startup.parameters);
-        self.ask(move |statements| {
-            settings.iter().try_for_each(|(name, value)| statements.set(name, value))
-        })
-        .await?;
-        let (pid, key) = self.clients.keys.generate(client);
-        client.set_pid_and_secret_key(pid, key.clone());
-        let (handle, guard) = self.clients.manager.register(pid, key);
-        client.session_extensions().insert(handle);
-        client.session_extensions().insert(guard);
-        finish_authentication(client, &ServerParameters).await
-    }
-}
-
-/// The settings that a client brings: as parameters of their own, and in `options` as `-c name=value`.
-fn startup_settings(
-    parameters: &std::collections::BTreeMap<String, String>,
-) -> Vec<(String, String)> {
-    let mut settings = Vec::new();
-    for (name, value) in parameters {
-        match name.as_str() {
-            "user" | "database" | "replication" => {}
-            "options" => {
-                let words = value.split_whitespace().map(|word| {
-                    let word = word.strip_prefix("-c").unwrap_or(word);
-                    word.strip_prefix("--").unwrap_or(word)
-                });
-                settings.extend(words.filter_map(|word| {
-                    let (name, value) = word.split_once('=')?;
-                    Some((name.to_owned(), value.to_owned()))
-                }));
-            }
-            _ if name.starts_with("_pq_.") => {}
-            _ => settings.push((name.clone(), value.clone())),
-        }
-    }
-    settings
-}
-
 /// A connection in all its roles.
 pub(super) struct Handlers(pub(super) Arc<Connection>);
 
@@ -519,23 +403,5 @@ impl PgWireServerHandlers for Handlers {
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {
         Arc::new(DefaultCancelHandler::new(self.0.clients.manager.clone()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_come_with_the_connection() {
-        let parameters = [
-            ("user", "anna"),
-            ("DateStyle", "ISO"),
-            ("options", "-c execution.runtime_mode=batch --geqo=off"),
-        ];
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let expected = [("DateStyle", "ISO"), ("execution.runtime_mode", "batch"), ("geqo", "off")];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(startup_settings(&parameters), expected);
     }
 }

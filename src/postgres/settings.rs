@@ -123,7 +123,6 @@ impl Settings {
                 Recognised::Done("DISCARD ALL")
             }
             ("UNLISTEN", _) => Recognised::Done("UNLISTEN"),
-            ("CLOSE", _) => Recognised::Done("CLOSE CURSOR"),
             ("RESET", name) if !name.starts_with('\'') && !words.contains(&".".to_owned()) => {
                 let default = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
                 match default {

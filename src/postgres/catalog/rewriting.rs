@@ -1,6 +1,6 @@
 //! Takes out of a query what only PostgreSQL's parser knows.
 
-use super::tables::is_always_empty;
+use super::columns::is_always_empty;
 use crate::sql::script::{TokenKind, tokens};
 
 /// The query with the same meaning in words that DataFusion knows: functions and types without `pg_catalog.`, operators without

@@ -1,0 +1,311 @@
+//! SQL from outside: the command line, and a server over the PostgreSQL protocol, through stops and crashes.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use futures_util::{StreamExt, TryStreamExt, pin_mut};
+use support::server::Server;
+use support::{error_of, folder, output_of, riverrun};
+use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+const TABLES: &str = "\
+CREATE TABLE numbers (id BIGINT, name STRING) WITH ('connector' = 'riverrun', 'topic' = 'numbers', 'format' = 'json');
+CREATE TABLE doubled (id BIGINT, name STRING) WITH ('connector' = 'riverrun', 'topic' = 'doubled', 'format' = 'json');
+";
+
+fn sql(data_dir: &Path) -> Command {
+    let mut command = riverrun();
+    command.arg("sql").arg("--data-dir").arg(data_dir);
+    command
+}
+
+#[test]
+fn results_come_as_tables_json_and_csv() {
+    let dir = folder();
+    let ask = |output: &str, statements: &str| {
+        output_of(sql(dir.path()).args(["--output", output, "-e", statements]))
+    };
+    let query = "SELECT 1 AS a, 'x,y' AS b, CAST(NULL AS STRING) AS c, ARRAY[1, 2] AS d";
+    assert_eq!(ask("json", query), "{\"a\":1,\"b\":\"x,y\",\"c\":null,\"d\":[1,2]}\n");
+    assert_eq!(ask("csv", query), "a,b,c,d\n1,\"x,y\",,\"[1,2]\"\n");
+    let table = ask("table", query);
+    let lines: Vec<&str> = table.lines().map(str::trim).collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert!(lines[0].starts_with('a') && lines[2].contains("x,y   NULL"), "{table}");
+    assert!(!table.contains('\u{1b}'), "there are no colours without a terminal");
+}
+
+#[test]
+fn a_script_ends_at_the_first_complaint_and_says_where_it_is() {
+    let dir = folder();
+    let script = dir.path().join("script.sql");
+    std::fs::write(
+        &script,
+        "SELECT 1 AS one;\nSELECT 2 AS two FROM\n  nowhere;\nSELECT 3 AS three;\n",
+    )
+    .expect("the script can be written");
+    let mut command = sql(&dir.path().join("data"));
+    command.arg("-f").arg(&script).args(["--output", "json"]);
+    let output = command.output().expect("the program can be started");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "{\"one\":1}\n");
+    let error = String::from_utf8_lossy(&output.stderr);
+    let place = format!("error: {}: line 3, column 3: ", script.display());
+    assert!(error.contains(&place) && error.contains("`nowhere`"), "{error}");
+    assert!(error.contains("\n3 |   nowhere;\n  |   ^\n"), "{error}");
+
+    let missing = error_of(sql(dir.path()).args(["-f", "/nowhere.sql"]), 1);
+    assert!(missing.contains("cannot read /nowhere.sql"), "{missing}");
+    error_of(sql(dir.path()).arg("--outptu"), 2);
+    error_of(sql(dir.path()).args(["-e", "SELECT 1", "-f", "x.sql"]), 2);
+}
+
+#[test]
+fn statements_are_read_from_a_pipe() {
+    let dir = folder();
+    let mut child = sql(dir.path())
+        .args(["--output", "csv"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let script = "-- nothing; yet\nSELECT ';' AS a; SELECT\n2 AS b";
+    let mut stdin = child.stdin.take().expect("standard input is piped");
+    stdin.write_all(script.as_bytes()).expect("the script can be written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program ends");
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a\n;\nb\n2\n");
+}
+
+#[test]
+fn jobs_of_a_script_run_to_what_is_there_and_are_waited_for() {
+    let dir = folder();
+    let script = format!(
+        "{TABLES} INSERT INTO numbers VALUES (1, 'a'), (2, 'b');
+         INSERT INTO doubled SELECT id * 2, name FROM numbers;
+         SELECT id, name FROM doubled;"
+    );
+    let out =
+        output_of(sql(dir.path()).args(["--until-caught-up", "--output", "csv", "-e", &script]));
+    let mut lines: Vec<&str> = out.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["2,a", "4,b", "id,name"]);
+    // The tables are still there, for another process and in the other mode.
+    let query = "SET 'execution.runtime-mode' = 'batch'; SELECT count(*) AS n FROM doubled";
+    assert_eq!(output_of(sql(dir.path()).args(["--output", "csv", "-e", query])), "n\n2\n");
+}
+
+/// Does something with a client of a server.
+fn with_client<T>(server: &Server, work: impl AsyncFnOnce(&Client) -> T) -> T {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    runtime.block_on(async {
+        let (host, port) = server.address("pg").rsplit_once(':').expect("HOST:PORT");
+        let config = format!("host={host} port={port} user=tester");
+        let (client, connection) =
+            tokio_postgres::connect(&config, NoTls).await.expect("the server can be reached");
+        let talk = tokio::spawn(connection);
+        let done = work(&client).await;
+        drop(client);
+        talk.await.expect("the connection does not panic").expect("the connection ends well");
+        done
+    })
+}
+
+/// The first `count` rows of `doubled` from its beginning, by id.
+async fn follow_doubled(client: &Client, count: usize) -> BTreeMap<i64, String> {
+    let rows = client.query_raw("SELECT id, name FROM doubled", Vec::<String>::new());
+    let rows = rows.await.expect("the query is understood");
+    pin_mut!(rows);
+    let mut seen = BTreeMap::new();
+    while seen.len() < count {
+        let row = rows.try_next().await.expect("rows come").expect("the query has no end");
+        let twice = seen.insert(row.get::<_, i64>(0), row.get::<_, String>(1));
+        assert_eq!(twice, None, "a row came twice");
+    }
+    client.cancel_token().cancel_query(NoTls).await.expect("the query can be cancelled");
+    let rest: Vec<_> = rows.collect().await;
+    let code = rest.last().and_then(|last| last.as_ref().err()).and_then(|error| error.code());
+    assert_eq!(code, Some(&SqlState::QUERY_CANCELED));
+    seen
+}
+
+#[test]
+fn a_job_outlives_its_connection_and_the_servers_crash() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute(TABLES).await.expect("tables can be made");
+        client
+            .batch_execute("INSERT INTO doubled SELECT id * 2, name FROM numbers")
+            .await
+            .expect("a job can be started");
+        client
+            .batch_execute("INSERT INTO numbers VALUES (1, 'a'), (2, 'b')")
+            .await
+            .expect("rows can be written");
+        let expected = BTreeMap::from([(2, "a".to_owned()), (4, "b".to_owned())]);
+        assert_eq!(follow_doubled(client, 2).await, expected);
+    });
+    server.kill();
+
+    let server = Server::start(dir.path());
+    assert!(server.ready_line().contains("go on"), "{}", server.ready_line());
+    with_client(&server, async |client| {
+        client
+            .batch_execute("INSERT INTO numbers VALUES (3, 'c')")
+            .await
+            .expect("rows can be written");
+        let expected =
+            BTreeMap::from([(2, "a".to_owned()), (4, "b".to_owned()), (6, "c".to_owned())]);
+        assert_eq!(follow_doubled(client, 3).await, expected);
+    });
+    let job = "insert-into_doubled";
+    let jobs: serde_json::Value = server.http().get(&format!("/jobs/{job}")).unwrap();
+    assert_eq!(jobs["summary"]["state"], "RUNNING");
+    let at = ["--server", server.address("http")];
+    output_of(riverrun().args(["job", "cancel", job]).args(at));
+    let list = output_of(riverrun().args(["job", "list"]).args(at));
+    let line = list.lines().find(|line| line.contains(job)).expect("the job is listed");
+    assert!(line.contains("CANCELLED"), "{list}");
+    let (status, stderr) = server.terminate();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+
+    let server = Server::start(dir.path());
+    assert!(!server.ready_line().contains("go on"), "a cancelled job stays so");
+    let (status, stderr) = server.terminate();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_goes_on_with_its_jobs_later() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute(TABLES).await.expect("tables can be made");
+        let insert = "INSERT INTO doubled SELECT id * 2, name FROM numbers";
+        client.batch_execute(insert).await.expect("a job can be started");
+    });
+    let (status, stderr) = server.terminate();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("job `insert-into_doubled` stopped"), "{stderr}");
+    let server = Server::start(dir.path());
+    assert!(server.ready_line().contains("1 jobs go on"), "{}", server.ready_line());
+}
+
+#[test]
+fn statements_are_prepared_with_parameters_and_read_in_portions() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute("SET execution.runtime_mode = batch").await.expect("a setting");
+        client.batch_execute(TABLES).await.expect("tables can be made");
+        let values = (1..=50).map(|n| format!("({n}, 'n{n}')")).collect::<Vec<_>>().join(", ");
+        let insert = format!("INSERT INTO numbers VALUES {values}");
+        client.batch_execute(&insert).await.expect("rows can be written");
+        let prepared = client
+            .prepare(
+                "SELECT id, name FROM numbers WHERE id > $1::BIGINT AND name <> $2 ORDER BY id",
+            )
+            .await
+            .expect("it can be prepared");
+        let names: Vec<&str> = prepared.columns().iter().map(|column| column.name()).collect();
+        assert_eq!(names, ["id", "name"]);
+        let rows = client.query(&prepared, &[&47i64, &"n49"]).await.expect("rows");
+        let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(ids, [48, 50]);
+
+        let row = client
+            .query_one(
+                "SELECT CAST(1.50 AS DECIMAL(10, 2)) IS NULL, CAST('2020-01-02 03:04:05' AS TIMESTAMP(3)), \
+                 ARRAY[CAST(1 AS BIGINT), NULL], CAST(2.5 AS DOUBLE)",
+                &[],
+            )
+            .await
+            .expect("a row");
+        assert!(!row.get::<_, bool>(0));
+        let at = row.get::<_, chrono::NaiveDateTime>(1);
+        assert_eq!(at.to_string(), "2020-01-02 03:04:05");
+        assert_eq!(row.get::<_, Vec<Option<i64>>>(2), [Some(1), None]);
+        assert_eq!(row.get::<_, f64>(3), 2.5);
+    });
+}
+
+#[test]
+fn errors_have_a_state_and_a_place() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        for (statement, state, place) in
+            [("SELECT 1; SELECT\n  x FROM nowhere", "42000", 27), ("SELEC 1", "42601", 1)]
+        {
+            let error = client.simple_query(statement).await.expect_err("it is wrong");
+            let error = error.as_db_error().expect("the server says so");
+            assert_eq!(error.code().code(), state, "{error}");
+            assert_eq!(error.position(), Some(&ErrorPosition::Original(place)), "{error}");
+        }
+        let refused = client.batch_execute("SET client_encoding = 'LATIN1'").await;
+        let code = refused.as_ref().err().and_then(|error| error.code());
+        assert_eq!(code, Some(&SqlState::INVALID_PARAMETER_VALUE));
+        // The connection goes on after each.
+        let answer =
+            client.simple_query("BEGIN; SHOW server_version; COMMIT").await.expect("an answer");
+        let version = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        assert!(version.is_some_and(|version| version.starts_with("15.0 (Riverrun")));
+    });
+}
+
+#[test]
+fn the_catalog_can_be_read_as_postgresqls() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute(TABLES).await.expect("tables can be made");
+        let rows = client
+            .query(
+                "SELECT column_name, data_type FROM information_schema.columns \
+                 WHERE table_name = $1 ORDER BY ordinal_position",
+                &[&"numbers"],
+            )
+            .await
+            .expect("columns");
+        let columns: Vec<(String, String)> =
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let expected = [("id", "int8"), ("name", "text")];
+        assert_eq!(columns, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    });
+}
+
+#[test]
+fn the_prompt_can_ask_a_server() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    let ask = |statements: &str| {
+        let mut command = riverrun();
+        command.args([
+            "sql",
+            "--server",
+            server.address("pg"),
+            "--output",
+            "json",
+            "-e",
+            statements,
+        ]);
+        command
+    };
+    let out = output_of(&mut ask("SELECT 1 AS a, 'x' AS b, TRUE AS c, CAST(NULL AS INT) AS d"));
+    assert_eq!(out, "{\"a\":1,\"b\":\"x\",\"c\":true,\"d\":null}\n");
+    let error = error_of(&mut ask("SELECT 1;\nSELECT x FROM nowhere"), 1);
+    assert!(error.contains("error: line 2, column 15: "), "{error}");
+    let in_use = error_of(sql(dir.path()).args(["-e", "SELECT 1"]), 1);
+    assert!(in_use.contains("--server 127.0.0.1:5433"), "{in_use}");
+}
