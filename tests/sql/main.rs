@@ -4,4 +4,6 @@ mod connectors;
 mod kit;
 mod logic;
 mod modes;
+mod random;
+mod resuming;
 mod tables;

@@ -134,7 +134,7 @@ const ANY: &[&str] = &[
     "SELECT a.k, a.n, b.m FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k) a JOIN (SELECT k, MAX(v) AS m FROM u GROUP BY k) b ON a.k = b.k",
     "SELECT MAX(n) FROM (SELECT k, SUM(v) AS n FROM t GROUP BY k)",
     "SELECT CASE WHEN v > 5 THEN 'big' ELSE 'small' END AS size, COUNT(*) FROM t GROUP BY CASE WHEN v > 5 THEN 'big' ELSE 'small' END",
-    "SELECT k, part FROM t CROSS JOIN UNNEST(ARRAY[s, 'x']) AS p(part)",
+    "SELECT k, part FROM (SELECT k, ARRAY[s, 'x'] AS parts FROM t) AS q CROSS JOIN UNNEST(q.parts) AS p(part)",
     "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS w(n, name)",
     "SELECT 1, 'one'",
     "WITH big AS (SELECT * FROM t WHERE v > 5) SELECT a.k, COUNT(*) FROM big a JOIN big b ON a.k = b.k GROUP BY a.k",
