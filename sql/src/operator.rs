@@ -7,6 +7,7 @@
 //! | `operator/watermark.rs` | event time |
 //! | `operator/aggregate.rs` | aggregates by key: GROUP BY, DISTINCT |
 //! | `operator/windows.rs` | the windows that a row belongs to |
+//! | `operator/sessions.rs` | the session that a row belongs to |
 //! | `operator/calc.rs` | filter and projection, without state |
 //! | `operator/unnest.rs` | lists to rows, structs to columns |
 //! | `operator/join.rs` | joins of two streams |
@@ -28,6 +29,7 @@ pub mod memory;
 pub mod over;
 pub mod rank;
 mod reached;
+pub mod sessions;
 pub mod sort;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -134,7 +134,7 @@ impl Operator for WindowAssigner {
 }
 
 /// Milliseconds as a column of a timestamp type.
-fn timestamps(values: Vec<Timestamp>, data_type: &DataType) -> ArrayRef {
+pub(super) fn timestamps(values: Vec<Timestamp>, data_type: &DataType) -> ArrayRef {
     let zone = match data_type {
         DataType::Timestamp(TimeUnit::Millisecond, zone) => zone.clone(),
         _ => None,

@@ -172,8 +172,8 @@ fn windows_in_batch_queries() {
         ]
     );
     assert_eq!(
-        windows("SESSION(TABLE visits PARTITION BY who, DESCRIPTOR(ts), INTERVAL '6' SECOND)"),
-        ["a 0 12000 11999 2", "b 4000 10000 9999 1", "b 20000 26000 25999 1"]
+        windows("SESSION(TABLE visits PARTITION BY who, DESCRIPTOR(ts), INTERVAL '7' SECOND)"),
+        ["a 0 13000 12999 2", "b 4000 11000 10999 1", "b 20000 27000 26999 1"]
     );
 }
 

@@ -133,8 +133,8 @@ impl TopicInput {
     }
 
     pub(in crate::source) fn describe(&self, format: &str) -> String {
-        let bounded = if self.bounded || self.end.is_some() { ", bounded" } else { "" };
-        format!("{}, {format}{bounded}", self.topic)
+        // Not whether it ends: a job that goes on from a checkpoint may be told otherwise.
+        format!("{}, {format}", self.topic)
     }
 
     pub(super) fn reads(&self, partition: u32) -> bool {
