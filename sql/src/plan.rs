@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `plan/query.rs` | the way from query to plan: [`QueryPlanner`] |
 //! | `plan/names.rs` | how tables, functions and types are found |
+//! | `plan/fields.rs` | what a field of a ROW is called |
 //! | `plan/relation.rs` | what a FROM names: [`Relation`] |
 //! | `plan/windows.rs`, `plan/windowing.rs` | `TUMBLE`, `HOP`, `CUMULATE`, `SESSION`: [`WindowTvf`] |
 //! | `plan/lateral.rs` | `UNNEST` and table functions of a row |
@@ -16,6 +17,7 @@
 
 mod constant;
 mod event_time;
+mod fields;
 mod lateral;
 mod names;
 mod query;
@@ -33,4 +35,5 @@ pub use relation::{Relation, Rows};
 pub use temporal_join::{AsOf, TemporalJoin};
 pub use windowing::{WindowKind, WindowTvf};
 
+pub(crate) use fields::RowFields;
 pub(crate) use query::invalid;

@@ -96,6 +96,10 @@ impl fmt::Debug for FunctionRegistry {
 impl FunctionRegistry {
     /// All built-in functions. `clock` is what CURRENT_TIMESTAMP and the like tell; random functions are seeded by `seed`.
     pub fn new(clock: Arc<dyn Clock>, seed: u64) -> Self {
+        // The first planner that knows what to do does it.
+        let mut planners: Vec<Arc<dyn ExprPlanner>> =
+            vec![Arc::new(crate::plan::RowFields::default())];
+        planners.extend(SessionStateDefaults::default_expr_planners());
         let mut registry = Self {
             context: Arc::new(FunctionContext::new(clock, seed)),
             scalars: BTreeMap::new(),
@@ -103,7 +107,7 @@ impl FunctionRegistry {
             aggregates: BTreeMap::new(),
             windows: BTreeMap::new(),
             tables: BTreeMap::new(),
-            planners: SessionStateDefaults::default_expr_planners(),
+            planners,
         };
         for function in SessionStateDefaults::default_scalar_functions() {
             registry.register_scalar_udf(function);

@@ -132,6 +132,20 @@ fn batch_queries_see_the_rows_that_are_left() {
 }
 
 #[test]
+fn a_field_of_a_row_is_a_column_of_its_name() {
+    let mut session = session();
+    let table = run(
+        &mut session,
+        "CREATE VIEW rows_of AS SELECT named_struct('who', who, 'size', named_struct('bytes', bytes)) AS visit FROM visits; \
+         CREATE VIEW flat AS SELECT visit.who, r.visit.size.bytes FROM rows_of AS r WHERE visit.size.bytes < 9; \
+         SELECT f.who, SUM(bytes) FROM flat AS f JOIN rows_of ON f.who = visit.who WHERE bytes > 1 GROUP BY f.who \
+         UNION ALL SELECT visit.who, SUM(visit.size.bytes) FROM rows_of GROUP BY visit.who ORDER BY 1, 2",
+    )
+    .unwrap();
+    assert_eq!(cells(&table), [["a", "4"], ["a", "6"], ["b", "7"], ["b", "14"]]);
+}
+
+#[test]
 fn windows_in_batch_queries() {
     let mut session = session();
     let mut windows = |from: &str| {
