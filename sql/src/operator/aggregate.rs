@@ -2,7 +2,7 @@
 //!
 //! It takes two operators. In front of the HASH edge a [`Combine`] adds up the rows of each group as they come and hands on one row of
 //! partial states for each: what goes over the edge is groups, not rows. Behind the edge a [`GroupAggregate`] merges the partial states into
-//! its state and puts out what has changed.
+//! its state and puts out what has changed, or a [`WindowAggregate`] keeps them until their windows are over.
 //!
 //! | file | what |
 //! |---|---|
@@ -14,6 +14,10 @@
 //! | `aggregate/states.rs` | keyed state behind the edge |
 //! | `aggregate/sets.rs` | results that are computed from all values of a group |
 //! | `aggregate/group.rs` | the operator behind the edge, unbounded: [`GroupAggregate`] |
+//! | `aggregate/windows.rs` | which windows rows fall into: [`WindowLayout`] |
+//! | `aggregate/window.rs` | the operator behind the edge, in windows: [`WindowAggregate`] |
+//! | `aggregate/session.rs` | sessions: [`SessionAssigner`], [`SessionAggregate`] |
+//! | `aggregate/emitted.rs` | results of windows that may have to be taken back |
 //! | `aggregate/expand.rs` | rows for each of several grouping sets: [`Expand`] |
 //!
 //! A call is computed in one of several ways ([`Over`]). Where rows have inverses, or are never taken back, the state is that of the
@@ -22,16 +26,23 @@
 //! multiset.
 
 mod combine;
+mod emitted;
 mod expand;
 mod group;
 mod grouping;
 mod local;
 mod partial;
+mod session;
 mod sets;
 mod spec;
 mod states;
+mod window;
+mod windows;
 
 pub use combine::Combine;
 pub use expand::{Expand, ExpandSpec};
 pub use group::GroupAggregate;
+pub use session::{SessionAggregate, SessionAssigner, SessionAssignerSpec, SessionSpec};
 pub use spec::{AggregateSpec, Call, OutputColumn, Over, SetSpec};
+pub use window::{Updates, WindowAggregate, WindowSpec};
+pub use windows::WindowLayout;

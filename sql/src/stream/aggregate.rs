@@ -1,29 +1,48 @@
 //! GROUP BY and DISTINCT.
+//!
+//! | file | what |
+//! |---|---|
+//! | `aggregate/shape.rs` | from expressions to what the operators do: [`Shape`] |
+//! | `aggregate/projection.rs` | the columns that the operators work on |
+//! | `aggregate/call.rs` | how a call of an aggregate function is computed |
+//! | `aggregate/grouping_sets.rs` | GROUPING SETS, ROLLUP and CUBE |
+//! | `aggregate/windowed.rs` | aggregations on a windowing function |
+//!
+//! An aggregation by the bounds of a windowing function gives each result once, when its window is over, and forgets the window then. The windowing
+//! function itself is not run: rows go into the panes of their windows as they are, and hopping windows share panes.
 
 mod call;
 mod grouping_sets;
 mod projection;
 mod shape;
+mod windowed;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan};
-use riverrun_dataflow::{Columns, DataStream, OperatorKind, OperatorSpec};
+use datafusion::common::DFSchemaRef;
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{Aggregate, Distinct, Expr};
+use riverrun_dataflow::{Columns, DataStream, Operator, OperatorKind, OperatorSpec};
 
 use self::shape::Shape;
-use super::{Planned, StreamPlanner};
-use crate::operator::aggregate::{AggregateSpec, Combine, Expand, GroupAggregate};
+use self::windowed::{Role, Windowed, in_all_sets, roles, tells_window};
+use super::planner::planning;
+use super::{Planned, StreamPlanner, WindowColumns};
+use crate::operator::aggregate::{
+    AggregateSpec, Combine, Expand, GroupAggregate, OutputColumn, SessionAggregate,
+    SessionAssigner, SessionAssignerSpec, SessionSpec, Updates, WindowAggregate, WindowLayout,
+    WindowSpec,
+};
+use crate::plan::WindowKind;
 use crate::state::RowKeyPartitioner;
 use crate::{Error, Result};
 
 impl StreamPlanner<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Planned> {
-        let input = self.plan(&aggregate.input)?;
-        let (group, calls) = (&aggregate.group_expr, &aggregate.aggr_expr);
-        let shape = Shape::new(&self.props, &input, group, calls, &aggregate.schema)?;
+        let Aggregate { group_expr: group, aggr_expr: calls, schema, .. } = aggregate;
         let described =
             |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let description = match (group.is_empty(), calls.is_empty()) {
@@ -31,23 +50,91 @@ impl StreamPlanner<'_> {
             (false, true) => format!("by {}", described(group)),
             (false, false) => format!("{} by {}", described(calls), described(group)),
         };
-        Ok(self.grouped(input, shape, aggregate.schema.clone(), description))
+        if let Some(windowed) = Windowed::of(aggregate)? {
+            return self.by_windowing_function(aggregate, &windowed, description);
+        }
+        let input = self.plan(&aggregate.input)?;
+        if let Some(window) = input.window.clone().filter(|window| window.event_time) {
+            let groups = grouping_set_to_exprlist(group).map_err(|error| planning(&error))?;
+            // The start need not follow from the end: it stays in the key.
+            let role = |at| if at == window.end { Role::End } else { Role::Key };
+            let of_start = |at| if at == window.start { Role::Start } else { role(at) };
+            let all = roles(&groups, &input.schema, of_start);
+            if all.is_some_and(|all| tells_window(&all) && in_all_sets(group, &groups, &all))
+                && let Some(roles) = roles(&groups, &input.schema, role)
+            {
+                let shape = Shape::new(&self.props, &input, group, &roles, calls, schema)?;
+                let end = shape.bounds.iter().map(|(_, at)| *at).next().unwrap_or(0);
+                let layout = WindowLayout::Given { end };
+                return Ok(self.in_windows(input, shape, layout, true, schema, description));
+            }
+        }
+        let shape = Shape::new(&self.props, &input, group, &[], calls, schema)?;
+        Ok(self.grouped(input, shape, schema, description))
+    }
+
+    /// An aggregation on a windowing function, which is not run itself.
+    fn by_windowing_function(
+        &mut self,
+        aggregate: &Aggregate,
+        windowed: &Windowed<'_>,
+        description: String,
+    ) -> Result<Planned> {
+        let Aggregate { group_expr: group, aggr_expr: calls, schema, .. } = aggregate;
+        let kind = windowed.function.kind;
+        let input = self.plan(&windowed.input)?;
+        let roles = &windowed.roles;
+        let shape = Shape::new(&self.props, &input, group, roles, calls, schema)?;
+        let bound = (0..roles.len()).find(|at| roles[*at] != Role::Key);
+        let time = bound.and_then(|at| shape.group_sources.get(at).copied().flatten());
+        let is_event_time = time.is_some_and(|at| input.time.contains(&at));
+        // Where the input ends, its end is event time enough.
+        let event_time = is_event_time || !windowed.processing_time;
+        if !is_event_time && event_time && self.endless {
+            return Err(Error::invalid(format!(
+                "the time column {} of {kind} is not event time, so its windows never end: declare WATERMARK FOR it, and leave it as it is on \
+                 the way to the window",
+                windowed.function.time
+            )));
+        }
+        let description = format!("{kind}, {description}");
+        match kind {
+            WindowKind::Session { gap } => {
+                let refused = match () {
+                    () if input.retracts => Some("rows that may be taken back"),
+                    () if !windowed.by_partition => Some(
+                        "GROUP BY other columns than window_start, window_end and those of its PARTITION BY",
+                    ),
+                    () if shape.expand.is_some() => Some("grouping sets"),
+                    () if !shape.spec.sets.is_empty() => {
+                        Some("DISTINCT, ordered or MEDIAN aggregates")
+                    }
+                    () => None,
+                };
+                if let Some(refused) = refused {
+                    return Err(Error::unsupported(format!(
+                        "SESSION windows in a streaming query with {refused}"
+                    )));
+                }
+                Ok(self.in_sessions(input, shape, gap, event_time, schema, description))
+            }
+            _ => {
+                let layout = layout(kind, &shape);
+                Ok(self.in_windows(input, shape, layout, event_time, schema, description))
+            }
+        }
     }
 
     pub(super) fn distinct(&mut self, distinct: &Distinct) -> Result<Planned> {
-        let Distinct::All(input) = distinct else {
+        let Distinct::All(plan) = distinct else {
             return Err(Error::unsupported(
                 "DISTINCT ON in a streaming query: use ROW_NUMBER() OVER (PARTITION BY ..) = 1",
             ));
         };
-        self.distinct_rows(input)
-    }
-
-    fn distinct_rows(&mut self, plan: &Arc<LogicalPlan>) -> Result<Planned> {
         let input = self.plan(plan)?;
         let all: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
-        let shape = Shape::new(&self.props, &input, &all, &[], plan.schema())?;
-        Ok(self.grouped(input, shape, plan.schema().clone(), "distinct rows".to_owned()))
+        let shape = Shape::new(&self.props, &input, &all, &[], &[], plan.schema())?;
+        Ok(self.grouped(input, shape, plan.schema(), "distinct rows".to_owned()))
     }
 
     /// Adds the operators of an unbounded aggregation.
@@ -55,40 +142,172 @@ impl StreamPlanner<'_> {
         &mut self,
         input: Planned,
         shape: Shape,
-        schema: datafusion::common::DFSchemaRef,
+        schema: &DFSchemaRef,
         description: String,
     ) -> Planned {
-        let combined = self.combined(&input, &shape, &description);
-        let spec = Arc::new(shape.spec);
-        let keys: Vec<usize> = (0..spec.keys.len()).collect();
-        let names: Vec<&str> = keys.iter().map(|at| schema.field(*at).name().as_str()).collect();
+        let spec = Arc::new(shape.spec.clone());
+        let combine = spec.clone();
+        let combined = self.combined(&input, &shape, &description, move || {
+            Box::new(Combine::new(combine.clone()))
+        });
+        let columns: Vec<usize> = (0..spec.keys.len()).collect();
+        self.note_groups("aggregate", &spec, schema, None);
+        let operator = Self::keyed_spec("aggregate", description, &columns);
+        let shared = spec.clone();
+        let stream = exchanged(&combined, &spec, spec.keys.len(), schema)
+            .transform(operator, move |_| Ok(Box::new(GroupAggregate::new(shared.clone()))));
+        let at = |column: usize| shape.group_sources.iter().position(|from| *from == Some(column));
+        let parallelism = self.keyed_parallelism(&columns);
+        Planned {
+            retracts: !spec.only_appends(),
+            keys: vec![columns.clone()],
+            spread_by: (!columns.is_empty()).then_some(columns),
+            parallelism,
+            ..input.moved(stream, schema.clone(), at)
+        }
+    }
+
+    /// Adds the operators of an aggregation in windows.
+    fn in_windows(
+        &mut self,
+        input: Planned,
+        shape: Shape,
+        layout: WindowLayout,
+        event_time: bool,
+        schema: &DFSchemaRef,
+        description: String,
+    ) -> Planned {
+        let spec = Arc::new(shape.spec.clone());
+        let updates = self.updates();
+        let (combine, eager) = (spec.clone(), updates.early.is_some() || !event_time);
+        let combined = self.combined(&input, &shape, &description, move || {
+            Box::new(Combine::in_windows(combine.clone(), layout, eager))
+        });
+        let window = WindowSpec { aggregate: spec.clone(), layout, event_time, updates };
+        self.note_groups("window", &spec, schema, Some("its window is over".to_owned()));
+        let operator = Self::keyed_spec("window", description, &spec.keys);
+        let stream = exchanged(&combined, &spec, spec.keys.len(), schema)
+            .transform(operator, move |_| Ok(Box::new(WindowAggregate::new(window.clone()))));
+        let result = self.window_results(&input, &shape, stream, event_time, schema);
+        Planned { retracts: updates.any(), ..result }
+    }
+
+    /// Adds the operators of an aggregation by session.
+    fn in_sessions(
+        &mut self,
+        input: Planned,
+        shape: Shape,
+        gap: i64,
+        event_time: bool,
+        schema: &DFSchemaRef,
+        description: String,
+    ) -> Planned {
+        let keys = shape.spec.keys.clone();
+        let time = shape.bounds.first().map_or(0, |(_, at)| *at);
+        let rows = shape.spec.input.clone();
+        let sessions = SessionAssignerSpec { keys: keys.clone(), time, gap, input: rows };
+        let mut spec = shape.spec.clone();
+        spec.input = sessions.output();
+        spec.keys.extend([spec.input.fields().len() - 2, spec.input.fields().len() - 1]);
+        let spec = Arc::new(spec);
+        let columns = shape.columns.columns.iter().flatten().map(ToString::to_string);
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let assign = OperatorSpec::new("sessions", OperatorKind::Transform)
+            .described(format!("gap {gap} ms"));
+        let combine =
+            OperatorSpec::new("combine", OperatorKind::Transform).described(description.clone());
+        let shared = spec.clone();
+        let combined = self
+            .calc(&input, shape.columns.clone(), columns)
+            .transform::<Columns>(assign, move |_| {
+                Ok(Box::new(SessionAssigner::new(sessions.clone())))
+            })
+            .parallelism(input.parallelism)
+            .transform::<Columns>(combine, move |_| Ok(Box::new(Combine::new(shared.clone()))))
+            .parallelism(input.parallelism);
+        let session = SessionSpec { aggregate: spec.clone(), event_time };
+        self.note_groups("session", &spec, schema, Some("its session is over".to_owned()));
+        let operator = Self::keyed_spec("session", description, &keys);
+        let stream = exchanged(&combined, &spec, keys.len(), schema)
+            .transform(operator, move |_| Ok(Box::new(SessionAggregate::new(session.clone()))));
+        self.window_results(&input, &shape, stream, event_time, schema)
+    }
+
+    /// What is known of the results of windows.
+    fn window_results(
+        &self,
+        input: &Planned,
+        shape: &Shape,
+        stream: DataStream<Columns>,
+        event_time: bool,
+        schema: &DFSchemaRef,
+    ) -> Planned {
+        let spec = &shape.spec;
+        let is = |wanted: OutputColumn| spec.columns.iter().position(|column| *column == wanted);
+        let start = is(OutputColumn::WindowStart).or_else(|| {
+            // Of windows that rows bring along, the start is a key.
+            let start = input.window.as_ref()?.start;
+            shape.group_sources.iter().position(|from| *from == Some(start))
+        });
+        let window = start.zip(is(OutputColumn::WindowEnd));
+        let key = |column: &OutputColumn| !matches!(column, OutputColumn::Call(_));
+        let group = (0..spec.columns.len()).filter(|at| key(&spec.columns[*at])).collect();
+        let spread: Vec<usize> =
+            (0..spec.keys.len()).filter_map(|key| is(OutputColumn::Key(key))).collect();
+        let time = is(OutputColumn::WindowTime).filter(|_| event_time);
+        Planned {
+            stream,
+            schema: schema.clone(),
+            retracts: false,
+            time: time.into_iter().collect(),
+            window: window.map(|(start, end)| WindowColumns { start, end, event_time }),
+            keys: vec![group],
+            spread_by: (!spread.is_empty()).then_some(spread),
+            parallelism: self.keyed_parallelism(&spec.keys),
+        }
+    }
+
+    /// When windows give results that are not final, as the session says.
+    fn updates(&self) -> Updates {
+        let millis = |key: &str| {
+            let duration = self.settings.duration(key).unwrap_or_default();
+            i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+        };
+        let early = self.settings.flag("table.exec.emit.early-fire.enabled");
+        Updates {
+            early: early.then(|| millis("table.exec.emit.early-fire.delay")),
+            lateness: millis("table.exec.emit.allow-lateness"),
+        }
+    }
+
+    fn note_groups(
+        &mut self,
+        operator: &str,
+        spec: &AggregateSpec,
+        schema: &DFSchemaRef,
+        until: Option<String>,
+    ) {
+        let names = key_names(spec, schema);
         let keeps = match names.is_empty() {
             true => "one row".to_owned(),
-            false => format!("one row per {}", names.join(", ")),
+            false => format!("one row per {names}"),
         };
         let sets = match spec.sets.len() {
             0 => String::new(),
             1 => ", and the different values of an aggregate".to_owned(),
             more => format!(", and the different values of {more} aggregates"),
         };
-        self.note_state("aggregate", keeps + &sets, None);
-        let operator = Self::keyed_spec("aggregate", description, &keys);
-        let shared = spec.clone();
-        let stream = exchanged(&combined, &spec, &names.join(", "))
-            .transform(operator, move |_| Ok(Box::new(GroupAggregate::new(shared.clone()))));
-        let at = |column: usize| shape.key_sources.iter().position(|from| *from == Some(column));
-        let parallelism = self.keyed_parallelism(&keys);
-        Planned {
-            retracts: !spec.only_appends(),
-            keys: vec![keys.clone()],
-            spread_by: (!keys.is_empty()).then_some(keys),
-            parallelism,
-            ..input.moved(stream, schema, at)
-        }
+        self.note_state(operator, keeps + &sets, until);
     }
 
     /// The rows of an aggregation's input, combined where they are.
-    fn combined(&self, input: &Planned, shape: &Shape, description: &str) -> DataStream<Columns> {
+    fn combined(
+        &self,
+        input: &Planned,
+        shape: &Shape,
+        description: &str,
+        combine: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
+    ) -> DataStream<Columns> {
         let columns = shape.columns.columns.iter().flatten().map(ToString::to_string);
         let columns = columns.collect::<Vec<_>>().join(", ");
         let mut stream = self.calc(input, shape.columns.clone(), columns);
@@ -100,21 +319,45 @@ impl StreamPlanner<'_> {
                 .parallelism(input.parallelism);
         }
         let operator = OperatorSpec::new("combine", OperatorKind::Transform).described(description);
-        let spec = Arc::new(shape.spec.clone());
-        stream
-            .transform(operator, move |_| Ok(Box::new(Combine::new(spec.clone()))))
-            .parallelism(input.parallelism)
+        stream.transform(operator, move |_| Ok(combine())).parallelism(input.parallelism)
     }
 }
 
-/// Combined rows over the HASH edge.
+/// Combined rows over the HASH edge, by the first columns of their key.
 fn exchanged(
     combined: &DataStream<Columns>,
     spec: &AggregateSpec,
-    names: &str,
+    keys: usize,
+    schema: &DFSchemaRef,
 ) -> DataStream<Columns> {
-    let keys = Combine::key_columns(spec);
-    combined.partition_by(names, move |key_groups| {
+    let keys: Vec<usize> = (0..keys).collect();
+    combined.partition_by(&key_names(spec, schema), move |key_groups| {
         Box::new(RowKeyPartitioner::new(keys.clone(), key_groups))
     })
+}
+
+fn key_names(spec: &AggregateSpec, schema: &DFSchemaRef) -> String {
+    let columns = spec.columns.iter().enumerate();
+    let keys = columns.filter(|(_, column)| matches!(column, OutputColumn::Key(_)));
+    keys.map(|(at, _)| schema.field(at).name().as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Where rows go that hold their time in the columns of the window.
+fn layout(kind: WindowKind, shape: &Shape) -> WindowLayout {
+    let time = shape.bounds.iter().map(|(_, at)| *at).next().unwrap_or(0);
+    // The values of a set are kept by window: those of several panes cannot be put together.
+    let shared = shape.spec.sets.is_empty();
+    match kind {
+        WindowKind::Tumble { size, offset } => {
+            WindowLayout::Hop { time, size, slide: size, offset, shared }
+        }
+        WindowKind::Hop { slide, size, offset } => {
+            WindowLayout::Hop { time, size, slide, offset, shared }
+        }
+        WindowKind::Cumulate { step, size, offset } => {
+            WindowLayout::Cumulate { time, size, step, offset, shared }
+        }
+        // Planned elsewhere.
+        WindowKind::Session { .. } => WindowLayout::Given { end: time },
+    }
 }

@@ -1,5 +1,6 @@
 //! Projection and filter.
 
+use arrow_schema::{DataType, TimeUnit};
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection};
 use riverrun_dataflow::{Columns, DataStream, OperatorKind, OperatorSpec};
@@ -26,9 +27,14 @@ impl StreamPlanner<'_> {
         // Where a column of the input went, if it was taken as it is.
         let sources: Vec<Option<usize>> =
             projection.expr.iter().map(|expr| column_of(expr, &input)).collect();
-        Ok(input.moved(stream, projection.schema.clone(), |column| {
+        let times = projection.expr.iter().map(|expr| time_of(expr, &input));
+        let times =
+            (0..).zip(times).filter(|(_, time)| time.is_some_and(|t| input.time.contains(&t)));
+        let time = times.map(|(at, _)| at).collect();
+        let planned = input.moved(stream, projection.schema.clone(), |column| {
             sources.iter().position(|source| *source == Some(column))
-        }))
+        });
+        Ok(Planned { time, ..planned })
     }
 
     pub(super) fn filter(&mut self, filter: &Filter) -> Result<Planned> {
@@ -75,6 +81,19 @@ impl StreamPlanner<'_> {
             .stream
             .transform(operator, move |_| Ok(Box::new(Calc::new(spec.clone()))))
             .parallelism(input.parallelism)
+    }
+}
+
+/// The input column that has the same times as an expression: one that it only renames, or gives another time zone.
+fn time_of(expr: &Expr, input: &Planned) -> Option<usize> {
+    let is_time = |of: &DataType| matches!(of, DataType::Timestamp(TimeUnit::Millisecond, _));
+    match expr {
+        Expr::Cast(cast) if is_time(cast.field.data_type()) => {
+            let column = time_of(&cast.expr, input)?;
+            is_time(input.schema.field(column).data_type()).then_some(column)
+        }
+        Expr::Alias(alias) => time_of(&alias.expr, input),
+        other => column_of(other, input),
     }
 }
 

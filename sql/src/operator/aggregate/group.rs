@@ -9,12 +9,12 @@ use arrow_array::{
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use riverrun_dataflow::{
-    Barrier, Batch, Error, KeyGroup, Operator, OperatorContext, Output, RestoredState, Result,
-    Snapshot, key_groups_of_subtask,
+    Barrier, Batch, Entries, Error, KeyGroup, Operator, OperatorContext, OperatorState, Output,
+    RestoredState, Result, Snapshot, key_groups_of_subtask,
 };
 
 use super::spec::{AggregateSpec, OutputColumn};
-use super::states::{GroupStates, Kept, Touched};
+use super::states::{GroupStates, Kept, TABLE, Touched};
 use crate::Changes;
 use crate::state::RowCodec;
 
@@ -170,9 +170,15 @@ impl Operator for GroupAggregate {
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {
-        match &mut self.states {
-            Some(states) => states.snapshot(barrier.kind, self.key_groups, Vec::new()),
-            None => Ok(Snapshot::Nothing),
-        }
+        let Some(states) = &mut self.states else { return Ok(Snapshot::Nothing) };
+        let (kind, key_groups) = (barrier.kind, self.key_groups);
+        let mut entries = Entries::new(key_groups);
+        let table = states.snapshot(kind, key_groups, &mut entries)?;
+        let operator = self.operator.clone();
+        Ok(Snapshot::Deferred(Box::new(move || {
+            table.encode_into(&operator, TABLE, key_groups, &mut entries)?;
+            let keyed = Some(entries.finish(kind));
+            Ok(OperatorState { keyed, ..OperatorState::default() })
+        })))
     }
 }

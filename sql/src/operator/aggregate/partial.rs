@@ -148,7 +148,6 @@ impl PartialLayout {
         let all = batch.num_rows();
         let mut view = PartialView {
             keys: &columns[..self.keys],
-            panes: self.windowed.then(|| columns[self.keys].as_primitive::<Int64Type>()),
             rows: columns[at].as_primitive::<Int64Type>(),
             states: self.states.iter().map(|range| &columns[range.clone()]).collect(),
             groups: all,
@@ -178,7 +177,6 @@ impl PartialLayout {
 /// Rows that came over the edge.
 pub(super) struct PartialView<'a> {
     pub keys: &'a [ArrayRef],
-    pub panes: Option<&'a Int64Array>,
     pub rows: &'a Int64Array,
     pub states: Vec<&'a [ArrayRef]>,
     /// The first so many rows are groups; the others belong to sets.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow_schema::DataType;
+use arrow_select::filter::filter;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use riverrun_dataflow::{
-    Entries, KeyGroup, KeyedState, OperatorState, Result, Snapshot, SnapshotKind, StateTable,
+    Entries, KeyGroup, KeyedState, Result, SnapshotKind, StateTable, TableSnapshot, Timestamp,
 };
 
 use super::grouping::Grouping;
@@ -20,7 +23,7 @@ use crate::operator::calc::failed;
 use crate::state::{EncodedRows, RowBytes, RowCodec, key_group_of_row};
 
 /// Number of the state table in snapshots; the sets have those behind it.
-const TABLE: u8 = 0;
+pub(super) const TABLE: u8 = 0;
 
 /// What is kept beside the states of functions.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +68,13 @@ pub(super) struct Touched {
     pub old: Vec<ArrayRef>,
     /// States after, one for each group.
     pub new: Vec<ArrayRef>,
+}
+
+/// The groups of panes.
+pub(super) struct PaneResults {
+    pub keys: Vec<RowBytes>,
+    pub columns: Vec<ArrayRef>,
+    pub results: Vec<ArrayRef>,
 }
 
 impl GroupStates {
@@ -356,6 +366,83 @@ impl GroupStates {
         }
     }
 
+    /// The panes that have groups, in ascending order.
+    pub fn panes(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        self.table.namespaces()
+    }
+
+    /// Forgets a pane.
+    pub fn drop_pane(&mut self, pane: Timestamp) {
+        drop(self.table.drop_namespace(pane));
+        self.sets.maps.iter_mut().for_each(|map| map.drop_namespace(pane));
+    }
+
+    /// The groups of some panes together: keys as bytes and as columns, and results of calls. There may be sets only if it is one pane.
+    pub fn results_of(&mut self, panes: &[Timestamp]) -> Result<PaneResults> {
+        let operator = self.operator.clone();
+        let bad = |error| failed(&operator, error);
+        let (mut numbers, mut rows) = (HashMap::<&[u8], usize, FixedState>::default(), Vec::new());
+        let (mut keys, mut group_of) = (Vec::new(), Vec::new());
+        for pane in panes {
+            for (key, state) in self.table.iter(*pane) {
+                let next = keys.len();
+                let group = match panes.len() {
+                    1 => next,
+                    _ => *numbers.entry(key.as_slice()).or_insert(next),
+                };
+                if group == next {
+                    keys.push(key.clone());
+                }
+                group_of.push(group);
+                rows.push(state.as_slice());
+            }
+        }
+        let mut states = self.states.decode(&operator, rows)?;
+        let groups = keys.len();
+        if panes.len() > 1 {
+            // The first pane need not have all groups.
+            let mut merged = Vec::with_capacity(states.len());
+            if self.kept.rows {
+                let mut sums = vec![0; groups];
+                let rows = states[0].as_primitive::<Int64Type>();
+                group_of.iter().zip(rows.values()).for_each(|(group, rows)| sums[*group] += rows);
+                merged.push(Arc::new(Int64Array::from(sums)) as ArrayRef);
+            }
+            for (accumulator, columns) in self.accumulators.iter_mut().zip(&self.columns) {
+                let Some(accumulator) = accumulator else { continue };
+                accumulator.ensure(groups).map_err(bad)?;
+                accumulator.merge(&states[columns.clone()], &group_of, groups).map_err(bad)?;
+                merged.extend(accumulator.finish(groups).map_err(bad)?);
+            }
+            states = merged;
+        }
+        if self.kept.rows {
+            let there: BooleanArray = states[0]
+                .as_primitive::<Int64Type>()
+                .values()
+                .iter()
+                .map(|n| Some(*n > 0))
+                .collect();
+            let filtered = states.iter().map(|column| filter(column, &there));
+            states = filtered
+                .collect::<std::result::Result<_, _>>()
+                .map_err(|e| failed(&operator, e))?;
+            let mut there = there.values().iter();
+            keys.retain(|_| there.next().unwrap_or(true));
+        }
+        let key_rows = || keys.iter().map(RowBytes::as_slice);
+        let results = self.spec.calls.iter().zip(&self.columns).enumerate();
+        let results = results.map(|(at, (call, columns))| match call.has_state() {
+            true => call.function.evaluate(&states[columns.clone()]).map_err(bad),
+            false => {
+                self.sets.results(&operator, at, panes.first().copied().unwrap_or(0), key_rows())
+            }
+        });
+        let results = results.collect::<Result<_>>()?;
+        let columns = self.keys.decode(&operator, key_rows())?;
+        Ok(PaneResults { keys, columns, results })
+    }
+
     /// The results of rows of states, a column for each call.
     pub fn evaluate(&self, states: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
         let calls = self.spec.calls.iter().zip(&self.columns);
@@ -370,23 +457,17 @@ impl GroupStates {
             .collect()
     }
 
-    /// Takes what a snapshot needs.
+    /// Takes what a snapshot needs: the sets are in `entries`, the states are still to be put into it as table number [`TABLE`].
     pub fn snapshot(
         &mut self,
         kind: SnapshotKind,
         key_groups: u16,
-        list: Vec<Vec<u8>>,
-    ) -> Result<Snapshot> {
-        let mut entries = Entries::new(key_groups);
+        entries: &mut Entries,
+    ) -> Result<TableSnapshot<RowBytes, RowBytes>> {
         for (number, set) in (TABLE + 1..).zip(&mut self.sets.maps) {
-            set.snapshot_into(&self.operator, number, kind, key_groups, &mut entries)?;
+            set.snapshot_into(&self.operator, number, kind, key_groups, entries)?;
         }
-        let (table, operator) = (self.table.snapshot(kind), self.operator.clone());
-        Ok(Snapshot::Deferred(Box::new(move || {
-            table.encode_into(&operator, TABLE, key_groups, &mut entries)?;
-            let keyed = Some(entries.finish(kind));
-            Ok(OperatorState { keyed, list, ..OperatorState::default() })
-        })))
+        Ok(self.table.snapshot(kind))
     }
 
     /// Takes back what former subtasks left.

@@ -13,6 +13,7 @@ use datafusion::physical_expr::create_physical_expr;
 use super::call::Calls;
 use super::grouping_sets::grouping_sets;
 use super::projection::Projection;
+use super::windowed::Role;
 use crate::Result;
 use crate::operator::aggregate::{AggregateSpec, ExpandSpec, OutputColumn};
 use crate::operator::calc::CalcSpec;
@@ -28,26 +29,42 @@ pub(super) struct Shape {
     pub expand: Option<ExpandSpec>,
     /// Combines and aggregates.
     pub spec: AggregateSpec,
-    /// For each column of the key the column of the input that it is, if it is one.
-    pub key_sources: Vec<Option<usize>>,
+    /// For each column of GROUP BY, the id of grouping sets among them, the column of the input that it is, if it is one.
+    pub group_sources: Vec<Option<usize>>,
+    /// The columns of GROUP BY that are columns of the rows' window, and where they are among the columns of the operators.
+    pub bounds: Vec<(Role, usize)>,
 }
 
 impl Shape {
     /// Of the rows of `input`, grouped by `group`, with `calls` computed of each group; `output` is what DataFusion's plan says of the result.
+    /// `roles` says which columns of the group are bounds of the row's window; without, none is.
     pub fn new(
         props: &ExecutionProps,
         input: &Planned,
         group: &[Expr],
+        roles: &[Role],
         calls: &[Expr],
         output: &DFSchemaRef,
     ) -> Result<Self> {
         let groups = grouping_set_to_exprlist(group).map_err(|error| planning(&error))?;
         let mut columns = Projection::of(input.arrow_schema());
-        let mut keys = Vec::with_capacity(groups.len() + 1);
-        for group in &groups {
-            keys.push(columns.column(physical(props, group, &input.schema)?)?);
+        let (mut keys, mut bounds, mut results) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, group) in groups.iter().enumerate() {
+            // Each is a column of its own: some may become null, and not others.
+            let at = columns.add(physical(props, group, &input.schema)?)?;
+            let role = roles.get(number).copied().unwrap_or(Role::Key);
+            results.push(match role {
+                Role::Key => OutputColumn::Key(keys.len()),
+                Role::Start => OutputColumn::WindowStart,
+                Role::End => OutputColumn::WindowEnd,
+                Role::Time => OutputColumn::WindowTime,
+            });
+            match role {
+                Role::Key => keys.push(at),
+                role => bounds.push((role, at)),
+            }
         }
-        let mut key_sources: Vec<Option<usize>> =
+        let mut group_sources: Vec<Option<usize>> =
             groups.iter().map(|group| column_of(group, input)).collect();
         let sets = match output.fields().get(groups.len()) {
             Some(id) => grouping_sets(group, id.data_type())?,
@@ -56,7 +73,7 @@ impl Shape {
         if !sets.is_empty() {
             // Where a grouping column becomes null, an argument of the same expression does not.
             columns.keep_apart();
-            key_sources.fill(None);
+            group_sources.fill(None);
         }
         let mut planned = Calls { input, props, columns: &mut columns, sets: Vec::new() };
         let mut calls = calls.iter().map(|call| planned.call(call)).collect::<Result<Vec<_>>>()?;
@@ -66,7 +83,7 @@ impl Shape {
         // Without GROUP BY there is one group, whatever comes.
         let mut always = if group.is_empty() { vec![Vec::new()] } else { Vec::new() };
         if !sets.is_empty() {
-            let grouping = keys.len();
+            let grouping = groups.len();
             let mut fields: Vec<_> = rows.fields().iter().cloned().collect();
             let id = Field::new("grouping id", output.field(grouping).data_type().clone(), false);
             fields.insert(grouping, Arc::new(id));
@@ -86,13 +103,13 @@ impl Shape {
                 let key: datafusion::common::Result<_> = key.collect();
                 always.push(key.map_err(|error| planning(&error))?);
             }
+            results.push(OutputColumn::Key(keys.len()));
             keys.push(grouping);
-            key_sources.push(None);
+            group_sources.push(None);
             expand = Some(ExpandSpec { grouping, sets, output: rows.clone() });
         }
-        let results = (0..keys.len()).map(OutputColumn::Key);
-        let results = results.chain((0..calls.len()).map(OutputColumn::Call)).collect();
-        let timely = key_sources.iter().flatten().any(|at| input.time.contains(at));
+        results.extend((0..calls.len()).map(OutputColumn::Call));
+        let timely = group_sources.iter().flatten().any(|at| input.time.contains(at));
         let spec = AggregateSpec {
             input: rows,
             keys,
@@ -104,7 +121,7 @@ impl Shape {
             output: output.inner().clone(),
             columns: results,
         };
-        Ok(Self { columns: columns.into_spec(), expand, spec, key_sources })
+        Ok(Self { columns: columns.into_spec(), expand, spec, group_sources, bounds })
     }
 }
 

@@ -2,7 +2,9 @@
 //! the same query over what the input adds up to.
 
 mod pipeline;
+mod queries;
 mod table;
+mod windows;
 
 use std::collections::BTreeMap;
 

@@ -5,20 +5,29 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMillisecondArray,
 };
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
-use datafusion::logical_expr::{Aggregate, LogicalPlan};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan, LogicalPlanBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext, col};
 use proptest::prelude::*;
 
 use crate::Changes;
+use crate::plan::{WindowKind, WindowTvf};
 
-/// A row of `t (k, a, d, f, s, b)`.
-pub type Row =
-    (Option<&'static str>, Option<i64>, Option<i64>, Option<i8>, Option<String>, Option<bool>);
+/// A row of `t (k, a, d, f, s, b, ts)`.
+pub type Row = (
+    Option<&'static str>,
+    Option<i64>,
+    Option<i64>,
+    Option<i8>,
+    Option<String>,
+    Option<bool>,
+    Option<i64>,
+);
 
 pub fn row() -> impl Strategy<Value = Row> {
     (
@@ -28,6 +37,7 @@ pub fn row() -> impl Strategy<Value = Row> {
         proptest::option::weighted(0.8, any::<i8>()),
         proptest::option::weighted(0.8, "[ab]{0,2}"),
         proptest::option::weighted(0.8, any::<bool>()),
+        proptest::option::weighted(0.95, -20i64..60),
     )
 }
 
@@ -39,6 +49,7 @@ pub fn schema() -> SchemaRef {
         Field::new("f", DataType::Float64, true),
         Field::new("s", DataType::Utf8, true),
         Field::new("b", DataType::Boolean, true),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
     ]))
 }
 
@@ -52,6 +63,7 @@ fn columns(rows: &[&Row]) -> RecordBatch {
         Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.3.map(|f| f64::from(f) / 8.0)))),
         Arc::new(StringArray::from_iter(rows.iter().map(|row| row.4.as_deref()))),
         Arc::new(BooleanArray::from_iter(rows.iter().map(|row| row.5))),
+        Arc::new(TimestampMillisecondArray::from_iter(rows.iter().map(|row| row.6))),
     ];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
@@ -105,10 +117,48 @@ pub fn planned(query: &str) -> Aggregate {
     aggregation(&context(columns(&[])), query)
 }
 
+/// An aggregation over a windowing function over `t`.
+pub fn in_windows(kind: WindowKind, group: Vec<Expr>, calls: Vec<Expr>) -> Aggregate {
+    in_windows_of(&context(columns(&[])), kind, group, calls)
+}
+
+fn in_windows_of(
+    context: &SessionContext,
+    kind: WindowKind,
+    group: Vec<Expr>,
+    calls: Vec<Expr>,
+) -> Aggregate {
+    let scan = block_on(context.table("t")).unwrap().into_unoptimized_plan();
+    let keys = vec![col("k")];
+    let function = WindowTvf::try_new(Arc::new(scan), kind, col("ts"), keys).unwrap();
+    let input = LogicalPlan::Extension(Extension { node: Arc::new(function) });
+    let plan = LogicalPlanBuilder::from(input).aggregate(group, calls).unwrap().build().unwrap();
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => aggregate,
+        other => panic!("no aggregation: {other}"),
+    }
+}
+
 /// What DataFusion says the aggregation of a query is, as rows with their number.
 pub fn reference(query: &str, rows: &RecordBatch) -> BTreeMap<String, i64> {
     let context = context(rows.clone());
     let plan = LogicalPlan::Aggregate(aggregation(&context, query));
+    run(&context, plan)
+}
+
+/// What DataFusion says an aggregation in windows is.
+pub fn reference_in_windows(
+    kind: WindowKind,
+    group: Vec<Expr>,
+    calls: Vec<Expr>,
+    rows: &RecordBatch,
+) -> BTreeMap<String, i64> {
+    let context = context(rows.clone());
+    let plan = LogicalPlan::Aggregate(in_windows_of(&context, kind, group, calls));
+    run(&context, crate::batch::lower(plan).unwrap())
+}
+
+fn run(context: &SessionContext, plan: LogicalPlan) -> BTreeMap<String, i64> {
     let batches = block_on(DataFrame::new(context.state(), plan).collect()).unwrap();
     let mut result = BTreeMap::new();
     for batch in batches {
