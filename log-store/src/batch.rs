@@ -5,14 +5,17 @@
 //! [`Batch::records`] pays for decompression, and nobody pays for decoding what is not read.
 
 mod builder;
+mod columnar;
 mod compacted;
 mod control;
 mod header;
 mod records;
 
 pub use builder::BatchBuilder;
+pub use columnar::{COLUMNAR_ALIGNMENT, ColumnarBatch, ColumnarRows, ColumnarWriter};
 pub(crate) use compacted::{BatchRewriter, emptied, hole, is_hole};
 pub use control::control_batch;
+pub(crate) use control::padded_control_batch;
 pub use header::{
     Attributes, BatchHeader, CRC_START, HEADER_LEN, LENGTH_PREFIX, MAGIC, crc32c, stamp,
 };

@@ -130,6 +130,16 @@ pub enum Error {
         /// Which record of its batch, counted from 0.
         record: usize,
     },
+    /// A batch that is not of the topic's format. Nothing of the append was written.
+    #[error("a batch of {found} was sent to topic `{topic}`, which takes {expected} (`format`)")]
+    WrongFormat {
+        /// The topic.
+        topic: String,
+        /// What it takes.
+        expected: &'static str,
+        /// What was sent.
+        found: &'static str,
+    },
     /// An offset outside of what the partition holds.
     #[error(
         "offset {offset} of {topic}-{partition} is out of range: the log holds {log_start} to {log_end}"
@@ -295,6 +305,7 @@ impl Error {
             | Error::InvalidConfig { .. }
             | Error::MessageTooLarge { .. }
             | Error::KeyMissing { .. }
+            | Error::WrongFormat { .. }
             | Error::UnsupportedMagic { .. }
             | Error::UnknownCompression { .. }
             | Error::Compression { .. }

@@ -94,8 +94,9 @@ mod error;
 
 pub use aborted::AbortedTransaction;
 pub use batch::{
-    Attributes, Batch, BatchBuilder, BatchHeader, CRC_START, HEADER_LEN, LENGTH_PREFIX, MAGIC,
-    Records, control_batch, crc32c, stamp,
+    Attributes, Batch, BatchBuilder, BatchHeader, COLUMNAR_ALIGNMENT, CRC_START, ColumnarBatch,
+    ColumnarRows, ColumnarWriter, HEADER_LEN, LENGTH_PREFIX, MAGIC, Records, control_batch, crc32c,
+    stamp,
 };
 pub use compression::{Compression, DEFAULT_MAX_DECOMPRESSED, Decompressor};
 pub use consumer::{Consumer, ConsumerConfig, Fetched, OutOfRange, Position};
@@ -111,6 +112,7 @@ pub use producer_state::{NO_PRODUCER_ID, Rejection};
 pub use record::{Headers, Record, RecordIter};
 pub use store::{MaintenanceReport, Store, StoreOptions, TopicInfo};
 pub use topic::{
-    CleanupPolicy, DirtyRatio, FlushMode, METADATA_TOPIC, TopicConfig, check_topic_name,
+    CleanupPolicy, DirtyRatio, FlushMode, METADATA_TOPIC, RecordFormat, TopicConfig,
+    check_topic_name,
 };
 pub use transaction::{ProducerIdentity, TransactionOutcome};

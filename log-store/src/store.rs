@@ -20,6 +20,8 @@ mod topics;
 
 pub use topics::TopicInfo;
 
+pub(crate) use topics::KIND_TOPIC;
+
 /// The file that is locked, in the data directory.
 pub(crate) const LOCK_FILE: &str = "LOCK";
 /// The folder of all partitions, in the data directory.
@@ -245,10 +247,12 @@ impl Store {
         let Shared { environment, options, .. } = &*self.shared;
         let mut compaction = guard(&self.shared.cleaner);
         let now = environment.clock.monotonic();
-        let interval = options.maintenance_interval;
-        let early = compaction.turn.is_some_and(|turn| now.saturating_sub(turn) < interval);
-        if environment.background && early {
-            return;
+        if environment.background {
+            // Not at once: many a store is opened for a look, and closed again.
+            let turn = *compaction.turn.get_or_insert(now);
+            if now.saturating_sub(turn) < options.maintenance_interval {
+                return;
+            }
         }
         compaction.turn = Some(now);
         let limits =

@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 mod cleanup;
+mod format;
 
 pub use cleanup::{CleanupPolicy, DirtyRatio};
+pub use format::RecordFormat;
 
 /// The topic in which the store keeps what it knows about itself.
 pub const METADATA_TOPIC: &str = "__metadata";
@@ -100,6 +102,10 @@ pub struct TopicConfig {
     /// `max.compaction.lag.ms`: a partition with an older record that was never compacted is compacted whatever
     /// its dirty ratio.
     pub max_compaction_lag_ms: u64,
+    /// `format`: what the topic's batches hold. Never changes.
+    pub format: RecordFormat,
+    /// `schema`: of a columnar topic, what its columns are, as writers and readers agree on it. Never changes.
+    pub schema: Option<String>,
 }
 
 impl Default for TopicConfig {
@@ -118,11 +124,13 @@ impl Default for TopicConfig {
             delete_retention_ms: 24 * 60 * 60 * 1000,
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX as u64,
+            format: RecordFormat::Rows,
+            schema: None,
         }
     }
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "partitions",
     "cleanup.policy",
     "retention.ms",
@@ -135,6 +143,8 @@ const KEYS: [&str; 12] = [
     "delete.retention.ms",
     "min.compaction.lag.ms",
     "max.compaction.lag.ms",
+    "format",
+    "schema",
 ];
 
 impl TopicConfig {
@@ -161,6 +171,11 @@ impl TopicConfig {
             "min.cleanable.dirty.ratio" => self.min_cleanable_dirty_ratio = value.parse()?,
             "delete.retention.ms" => self.delete_retention_ms = milliseconds(key, value)?,
             "min.compaction.lag.ms" => self.min_compaction_lag_ms = milliseconds(key, value)?,
+            "format" => self.format = value.parse()?,
+            "schema" if value.contains(['\n', '\r']) => {
+                return Err(invalid(key, value, "it has to be one line"));
+            }
+            "schema" => self.schema = Some(value.to_owned()).filter(|value| !value.is_empty()),
             "max.compaction.lag.ms" => self.max_compaction_lag_ms = positive(key, value)?,
             _ => {
                 let known = KEYS.join(", ");
@@ -190,7 +205,7 @@ impl TopicConfig {
         settings
             .into_iter()
             .try_for_each(|(key, value)| config.set(key.as_ref(), value.as_ref()))?;
-        config.check_lags()?;
+        config.check_together()?;
         Ok(config)
     }
 
@@ -206,7 +221,7 @@ impl TopicConfig {
     pub fn set_all(&mut self, settings: &[(&str, &str)]) -> Result<()> {
         let mut changed = self.clone();
         settings.iter().try_for_each(|(key, value)| changed.set(key, value))?;
-        changed.check_lags()?;
+        changed.check_together()?;
         *self = changed;
         Ok(())
     }
@@ -227,6 +242,8 @@ impl TopicConfig {
             self.delete_retention_ms.to_string(),
             self.min_compaction_lag_ms.to_string(),
             self.max_compaction_lag_ms.to_string(),
+            self.format.to_string(),
+            self.schema.clone().unwrap_or_default(),
         ];
         KEYS.into_iter().zip(values).collect()
     }
@@ -235,10 +252,19 @@ impl TopicConfig {
         // Each value goes through the same check as one that comes as text.
         let mut checked = self.clone();
         self.settings().into_iter().try_for_each(|(key, value)| checked.set(key, &value))?;
-        self.check_lags()
+        self.check_together()
     }
 
-    fn check_lags(&self) -> Result<()> {
+    /// Values that are right by themselves may contradict each other.
+    fn check_together(&self) -> Result<()> {
+        if self.format == RecordFormat::Arrow && self.cleanup_policy.compacts() {
+            let reason = "a columnar topic (format=arrow) has no keys to compact by";
+            return Err(invalid("cleanup.policy", &self.cleanup_policy.to_string(), reason));
+        }
+        if (self.format == RecordFormat::Arrow) != self.schema.is_some() {
+            let reason = "format=arrow and a schema belong together: give both or neither";
+            return Err(invalid("format", &self.format.to_string(), reason));
+        }
         if self.min_compaction_lag_ms <= self.max_compaction_lag_ms {
             return Ok(());
         }
@@ -332,6 +358,8 @@ mod tests {
             delete_retention_ms: 0,
             min_compaction_lag_ms: 6,
             max_compaction_lag_ms: 7,
+            format: RecordFormat::Rows,
+            schema: Some("of one line = and more".to_owned()),
         };
         assert_eq!(TopicConfig::decode(&config.encode()).expect("own text"), config);
         let default = TopicConfig::default();
@@ -350,6 +378,8 @@ mod tests {
             ("min.cleanable.dirty.ratio", "2"),
             ("delete.retention.ms", "-1"),
             ("min.compaction.lag.ms", "1s"),
+            ("format", "parquet"),
+            ("schema", "a\nb"),
             ("max.message.bytes", "3000000000"),
             ("no.such.key", "1"),
         ] {
@@ -361,7 +391,11 @@ mod tests {
         let lags = [("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "9")];
         let message = config.set_all(&lags).expect_err("contradict each other").to_string();
         assert!(message.contains("max.compaction.lag.ms=9"), "{message}");
+        let columns = [("format", "arrow"), ("schema", "s"), ("cleanup.policy", "compact")];
+        assert!(config.set_all(&columns).is_err(), "there are no keys");
+        assert!(config.set_all(&columns[..1]).is_err(), "there is no schema");
         assert_eq!(config, TopicConfig::default(), "nothing was changed");
+        config.set_all(&columns[..2]).expect("they belong together");
     }
 
     #[test]

@@ -26,6 +26,7 @@ use std::path::Path;
 use crate::environment::Environment;
 use crate::error::Result;
 
+mod catalog;
 mod check;
 mod checksum;
 mod claims;
@@ -36,6 +37,7 @@ mod probe;
 mod repair;
 mod survey;
 
+pub use catalog::topic_config;
 pub use dump::{DumpItem, DumpOptions, DumpedBatch, dump};
 pub use repair::{Repair, Repaired, plan, repair};
 

@@ -8,8 +8,10 @@
 //! | [`Line`](crate::Line) | [`Lines`] | [`ToLines`] |
 //! | any serde type | [`Json`] | [`ToJson`] |
 //! | access logs | [`Nginx`] | |
+//! | columns as they are | [`ArrowColumns`](arrow::ArrowColumns) | [`ToArrow`](arrow::ToArrow) |
 //! | columns | [`NginxFields`], [`TableDecoder`](table::TableDecoder) | [`ColumnsToJson`](crate::columns::ColumnsToJson), [`TableEncoder`](table::TableEncoder) |
 
+pub mod arrow;
 mod dead_letters;
 mod json;
 mod lines;
@@ -28,7 +30,8 @@ pub use rejects::{OnError, Rejects};
 pub(crate) use dead_letters::DeadLetters;
 pub(crate) use table::{write_integer, write_text};
 
-use riverrun_dataflow::{Batch, Columns, Record, Result, Rows, SplitIndex, Timestamp};
+use riverrun_dataflow::{Batch, Columns, Error, Record, Result, Rows, SplitIndex, Timestamp};
+use riverrun_log_store::{RecordFormat, TopicConfig};
 
 /// Makes rows of the records of a log batch. A clone of it decodes for one subtask.
 pub trait RowDecoder: Clone + Send + Sync + 'static {
@@ -55,6 +58,15 @@ pub trait ColumnDecoder: Clone + Send + Sync + 'static {
     /// What it makes of what, for the description of the source.
     fn describe(&self) -> String;
 
+    /// Whether a topic that is configured like this can be read; the reason if not. Those of records can, unless the decoder says
+    /// otherwise.
+    ///
+    /// # Errors
+    /// The reason.
+    fn check_topic(&self, config: &TopicConfig) -> Result<(), String> {
+        holds_records(config)
+    }
+
     /// Adds the rows of a log batch. A record that cannot be decoded goes to `rejects`.
     ///
     /// # Errors
@@ -69,8 +81,35 @@ pub trait ColumnDecoder: Clone + Send + Sync + 'static {
         self.len() == 0
     }
 
+    /// Whether what came so far is to be a batch, however few rows it has.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// The rows so far as columns.
     fn finish(&mut self) -> Columns;
+}
+
+fn holds_records(config: &TopicConfig) -> Result<(), String> {
+    match config.format {
+        RecordFormat::Rows => Ok(()),
+        RecordFormat::Arrow => {
+            Err("it is columnar (format=arrow): read its columns, not records".to_owned())
+        }
+    }
+}
+
+/// Columns as they are to be written: an Arrow IPC message.
+#[derive(Debug, Clone, Copy)]
+pub struct ColumnMessage<'a> {
+    /// How many rows it has.
+    pub rows: u32,
+    /// Their largest timestamp; may be [`riverrun_dataflow::NO_TIMESTAMP`].
+    pub timestamp: Timestamp,
+    /// Which schema it has; see [`riverrun_log_store::ColumnarBatch`].
+    pub schema_id: u32,
+    /// The message.
+    pub message: &'a [u8],
 }
 
 /// Takes encoded records: a topic's sink, or a file's.
@@ -85,6 +124,19 @@ pub trait RecordOut {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<()>;
+
+    /// Adds columns.
+    ///
+    /// # Errors
+    /// As [`RecordOut::push`]; [`riverrun_dataflow::Error::Format`] where there is place for records only.
+    fn push_columns(&mut self, _columns: ColumnMessage<'_>) -> Result<()> {
+        Err(Error::Format {
+            place: "columns to be written".to_owned(),
+            reason:
+                "only a topic takes them as they are (format=arrow): choose a format of records"
+                    .to_owned(),
+        })
+    }
 
     /// Adds a record with headers. What has no place for headers leaves them out.
     ///
@@ -118,6 +170,11 @@ pub trait ColumnEncoder: Clone + Send + Sync + 'static {
     /// What it makes, for the description of the sink.
     fn describe(&self) -> String;
 
+    /// What a topic for its records must be configured like, by the names of [`TopicConfig::set`].
+    fn topic_settings(&self) -> &[(String, String)] {
+        &[]
+    }
+
     /// Encodes all rows.
     ///
     /// # Errors
@@ -127,8 +184,14 @@ pub trait ColumnEncoder: Clone + Send + Sync + 'static {
 
 /// A decoder of either kind, as sources drive it.
 pub(crate) trait BatchDecoder: Send {
+    fn check_topic(&self, config: &TopicConfig) -> Result<(), String> {
+        holds_records(config)
+    }
     fn decode(&mut self, records: &BatchRecords<'_>, rejects: &mut Rejects) -> Result<()>;
     fn len(&self) -> usize;
+    fn is_full(&self) -> bool {
+        false
+    }
     fn finish(&mut self, split: SplitIndex) -> Batch;
 }
 
@@ -162,6 +225,12 @@ impl<D: RowDecoder> BatchDecoder for DecodedRows<D> {
 pub(crate) struct DecodedColumns<D>(pub(crate) D);
 
 impl<D: ColumnDecoder> BatchDecoder for DecodedColumns<D> {
+    fn check_topic(&self, config: &TopicConfig) -> Result<(), String> {
+        self.0.check_topic(config)
+    }
+    fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
     fn decode(&mut self, records: &BatchRecords<'_>, rejects: &mut Rejects) -> Result<()> {
         self.0.decode(records, rejects)
     }
@@ -175,6 +244,9 @@ impl<D: ColumnDecoder> BatchDecoder for DecodedColumns<D> {
 
 /// An encoder of either kind, as sinks drive it.
 pub(crate) trait BatchEncoder: Send {
+    fn topic_settings(&self) -> &[(String, String)] {
+        &[]
+    }
     fn encode(&mut self, operator: &str, batch: Batch, out: &mut impl RecordOut) -> Result<()>;
 }
 
@@ -200,6 +272,9 @@ impl<T: Record, E: RowEncoder<T>> BatchEncoder for EncodedRows<T, E> {
 pub(crate) struct EncodedColumns<E>(pub(crate) E);
 
 impl<E: ColumnEncoder> BatchEncoder for EncodedColumns<E> {
+    fn topic_settings(&self) -> &[(String, String)] {
+        self.0.topic_settings()
+    }
     fn encode(&mut self, operator: &str, batch: Batch, out: &mut impl RecordOut) -> Result<()> {
         self.0.encode(&batch.into_columns(operator)?, out)
     }

@@ -6,8 +6,9 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use riverrun_log_store::{
-    Consumer, ConsumerConfig, Decompressor, Isolation, Position, Record, Store,
+    Consumer, ConsumerConfig, Decompressor, Headers, Isolation, Position, Record, Store,
 };
+use riverrun_operators::format::arrow::JsonRows;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -82,6 +83,7 @@ impl Consume {
         let flush_each = stdout.is_terminal() || self.follow;
         let mut out = std::io::BufWriter::with_capacity(1 << 16, stdout.lock());
         let (mut printed, mut decompressor) = (0, Decompressor::new());
+        let mut columns = JsonRows::of_topic(&store.topic(&self.topic)?.config).ok();
         loop {
             if !self.follow {
                 ends.retain(|(partition, end)| {
@@ -95,19 +97,30 @@ impl Consume {
             for fetched in consumer.poll(timeout)? {
                 let end =
                     ends.iter().find(|(p, _)| *p == fetched.partition).map_or(0, |(_, end)| *end);
-                let records = fetched.batch.records(&mut decompressor)?;
-                for record in records.iter() {
-                    let record = record?;
+                let mut each = |record: &Record<'_>| {
                     let passed = record.offset < fetched.from_offset;
-                    if passed || (!self.follow && record.offset >= end) {
-                        continue;
-                    }
-                    if self.max_records.is_some_and(|most| printed >= most) {
-                        out.flush()?;
+                    let enough = self.max_records.is_some_and(|most| printed >= most);
+                    if passed || enough || (!self.follow && record.offset >= end) {
                         return Ok(());
                     }
-                    self.print(&mut out, fetched.partition, &record)?;
                     printed += 1;
+                    self.print(&mut out, fetched.partition, record)
+                };
+                match (fetched.batch.columns()?, &mut columns) {
+                    (Some(rows), Some(columns)) => {
+                        columns.for_each(&rows, &self.topic, |offset, json| {
+                            each(&row(offset, rows.max_timestamp, json))
+                        })?;
+                    }
+                    _ => {
+                        for record in fetched.batch.records(&mut decompressor)?.iter() {
+                            each(&record?)?;
+                        }
+                    }
+                }
+                if self.max_records.is_some_and(|most| printed >= most) {
+                    out.flush()?;
+                    return Ok(());
                 }
             }
             if flush_each {
@@ -192,6 +205,11 @@ impl Consume {
                 .collect(),
         }
     }
+}
+
+/// A row of a columnar topic, as a record.
+pub(super) fn row(offset: i64, timestamp: i64, json: &[u8]) -> Record<'_> {
+    Record { offset, timestamp, key: None, value: Some(json), headers: Headers::default() }
 }
 
 /// A record as one JSON object. The names are fixed: scripts rely on them.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, anyhow};
 use riverrun_log_store::{Store, TopicConfig, TopicInfo};
+use riverrun_operators::format::arrow::{describe_schema, schema_of_topic};
 use serde_json::json;
 
 use super::data_dir::DataDir;
@@ -160,7 +161,16 @@ fn describe(store: &Store, topic: &str, output: OutputFormat) -> anyhow::Result<
             "log_end_offset": offsets.log_end,
         }));
     }
-    let settings = info.config.settings();
+    let mut settings = info.config.settings();
+    // As it is kept, nobody can read it; of a topic of records there is none.
+    let schema = schema_of_topic(&info.config).map(|schema| describe_schema(&schema)).ok();
+    settings.retain_mut(|(key, value)| match (*key == "schema", &schema) {
+        (true, Some(schema)) => {
+            value.clone_from(schema);
+            true
+        }
+        (is_schema, _) => !is_schema,
+    });
     match output {
         OutputFormat::Json => {
             let settings: serde_json::Map<String, serde_json::Value> =

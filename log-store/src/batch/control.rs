@@ -7,10 +7,13 @@ use super::builder::{BatchBuilder, Origin};
 use super::{Attributes, Batch};
 use crate::compression::{Compression, Decompressor};
 use crate::error::Result;
-use crate::transaction::TransactionOutcome;
+use crate::transaction::{ProducerIdentity, TransactionOutcome};
 
 const ABORT: i16 = 0;
 const COMMIT: i16 = 1;
+
+/// What is missing to a multiple of the alignment of columnar topics.
+const PADDING: usize = 47;
 
 /// The control batch that ends the transaction of a producer.
 ///
@@ -35,6 +38,26 @@ pub fn control_batch(
     coordinator_epoch: i32,
     timestamp_ms: i64,
 ) -> Result<Vec<u8>> {
+    marker(outcome, (producer_id, producer_epoch), coordinator_epoch, timestamp_ms, &[])
+}
+
+/// As [`control_batch`], padded with a header so that the batches behind it in a columnar topic stay aligned.
+pub(crate) fn padded_control_batch(
+    outcome: TransactionOutcome,
+    producer: ProducerIdentity,
+    timestamp_ms: i64,
+) -> Result<Vec<u8>> {
+    let padding = [0; PADDING];
+    marker(outcome, (producer.id, producer.epoch), 0, timestamp_ms, &[("", &padding)])
+}
+
+fn marker(
+    outcome: TransactionOutcome,
+    (producer_id, producer_epoch): (i64, i16),
+    coordinator_epoch: i32,
+    timestamp_ms: i64,
+    headers: &[(&str, &[u8])],
+) -> Result<Vec<u8>> {
     let code = match outcome {
         TransactionOutcome::Abort => ABORT,
         TransactionOutcome::Commit => COMMIT,
@@ -50,7 +73,7 @@ pub fn control_batch(
         producer_epoch,
         base_sequence: -1,
     });
-    builder.append(timestamp_ms, Some(&key), Some(&value), &[])?;
+    builder.append(timestamp_ms, Some(&key), Some(&value), headers)?;
     builder.finish()
 }
 

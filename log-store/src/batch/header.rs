@@ -39,6 +39,8 @@ impl Attributes {
     const TRANSACTIONAL: i16 = 0x10;
     const CONTROL: i16 = 0x20;
     const DELETE_HORIZON: i16 = 0x40;
+    /// Ours: Kafka leaves this bit free.
+    const COLUMNAR: i16 = 0x80;
 
     /// Flags of a batch of ordinary records.
     pub fn new(compression: Compression, transactional: bool) -> Attributes {
@@ -49,6 +51,12 @@ impl Attributes {
     /// Flags of a transaction marker.
     pub fn control() -> Attributes {
         Attributes(Attributes::TRANSACTIONAL | Attributes::CONTROL)
+    }
+
+    /// Flags of a batch whose one record holds columns.
+    pub(super) fn columnar(transactional: bool) -> Attributes {
+        let flag = if transactional { Attributes::TRANSACTIONAL } else { 0 };
+        Attributes(Attributes::COLUMNAR | flag)
     }
 
     /// How the records are compressed. A code that Kafka does not define never gets past
@@ -70,6 +78,11 @@ impl Attributes {
     /// Whether the batch is a marker of the log's own, which consumers never see.
     pub fn is_control(self) -> bool {
         self.0 & Attributes::CONTROL != 0
+    }
+
+    /// Whether the batch's one record holds columns of many rows; see [`Batch::columns`](crate::Batch::columns).
+    pub fn is_columnar(self) -> bool {
+        self.0 & Attributes::COLUMNAR != 0
     }
 
     /// Whether the base timestamp is a time after which compaction removes the batch's tombstones, or the

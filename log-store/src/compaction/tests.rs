@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 use crate::environment::sim::Simulation;
 use crate::{
-    Batch, BatchBuilder, Compression, Decompressor, Error, Isolation, MaintenanceReport, Partition,
-    Store, StoreOptions, TransactionOwner,
+    Batch, BatchBuilder, Compression, Decompressor, Environment, Error, Isolation,
+    MaintenanceReport, Partition, Store, StoreOptions, TransactionOwner,
 };
 
 /// A compacted topic of small segments, which is compacted whenever anything is dirty.
@@ -252,6 +252,36 @@ fn readers_keep_what_they_hold() {
     // Their position lies in a hole now.
     let next = table.log().read(1, 1, Isolation::ReadUncommitted).expect("readable");
     assert!(next.next_offset().is_some_and(|next| next > 1));
+}
+
+#[test]
+fn mapped_bytes_outlive_the_files_they_are_from() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let environment = Environment { background: false, ..Environment::real() };
+    let open = || Store::open_in(environment.clone(), dir.path(), StoreOptions::default());
+    let store = open().expect("opens");
+    store.create_topic_with("t", &SETTINGS).expect("there is room");
+    store.alter_topic("t", &[("segment.bytes", "50000")]).expect("known");
+    let log = store.partition("t", 0).expect("it is there");
+    let value = "v".repeat(10_000);
+    for at in 0..40 {
+        let key = format!("key {}", at % 4);
+        log.append_durable(&mut batch(at, Some(&key), Some(&value))).expect("there is room");
+    }
+    let before = log.read(0, 1 << 20, Isolation::ReadUncommitted).expect("readable").bytes;
+    assert!(before.len() > 4 << 10, "mapped, not copied");
+    let copy = Bytes::copy_from_slice(&before);
+    let report = store.maintain().expect("open");
+    assert!(report.segments_compacted > 5, "{report:?}");
+    assert_eq!(before, copy);
+    let expected = records(&log);
+    assert!(expected.len() < 12, "four keys, and what is in the active segment");
+    drop((log, store));
+    let log = open().expect("opens").partition("t", 0).expect("it is there");
+    assert_eq!(records(&log), expected);
+    let all = crate::verify::Selection::default();
+    let found = crate::verify::verify(&environment, dir.path(), &all, &mut |_| {}).expect("runs");
+    assert_eq!(found.findings, Vec::new());
 }
 
 #[test]

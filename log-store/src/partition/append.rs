@@ -5,13 +5,15 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 
 use super::{Ordering, Partition, Shared, Writer, guard};
-use crate::batch::{Batch, BatchHeader, HEADER_LEN, stamp};
+use crate::batch::{
+    Batch, BatchHeader, COLUMNAR_ALIGNMENT, HEADER_LEN, control_batch, padded_control_batch, stamp,
+};
 use crate::compression::Decompressor;
 use crate::error::{Error, Result};
 use crate::index::IndexEntry;
 use crate::producer_state::{Decision, ProducedBatch, ProducerStates};
 use crate::segment::{LOG_SUFFIX, file_name};
-use crate::topic::FlushMode;
+use crate::topic::{FlushMode, RecordFormat};
 use crate::transaction::{ProducerIdentity, TransactionOutcome};
 
 /// There is one leader a partition, ever: the store that holds the lock.
@@ -50,7 +52,8 @@ impl Partition {
     /// Nothing of the append is there after an error.
     /// - `MalformedBatch`, `UnsupportedMagic`, `ChecksumMismatch`, `MessageTooLarge`: the bytes are
     ///   no batches that can be taken.
-    /// - `KeyMissing`: the topic is compacted.
+    /// - `KeyMissing`: the topic is compacted. `WrongFormat`: it takes rows, and these are columns, or the
+    ///   other way round.
     /// - `Rejected`, `ProducerFenced`: the rules of idempotence and transactions.
     /// - `DiskFull`: the append is undone, and may be tried again when there is room.
     /// - `PartitionStopped`, `Closed`.
@@ -117,7 +120,10 @@ impl Partition {
     ) -> Result<Option<Appended>> {
         let shared = &self.shared;
         let now = shared.environment.clock.now_ms();
-        let mut marker = crate::batch::control_batch(outcome, identity.id, identity.epoch, 0, now)?;
+        let mut marker = match shared.config().format {
+            RecordFormat::Rows => control_batch(outcome, identity.id, identity.epoch, 0, now)?,
+            RecordFormat::Arrow => padded_control_batch(outcome, identity, now)?,
+        };
         let mut writer = shared.writer_with_room(marker.len() as u64)?;
         if !decide(&writer.states)? {
             return Ok(None);
@@ -155,9 +161,10 @@ impl Shared {
     }
 
     fn check_batches(&self, bytes: &[u8], verify: bool) -> Result<Vec<Incoming>> {
-        let (limit, compacts) = {
+        let (limit, compacts, format) = {
             let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
-            (config.max_message_bytes as usize, config.cleanup_policy.compacts())
+            let limit = config.max_message_bytes as usize;
+            (limit, config.cleanup_policy.compacts(), config.format)
         };
         let mut decompressor = None;
         let mut incoming = Vec::with_capacity(1);
@@ -172,11 +179,17 @@ impl Shared {
                 let topic = self.topic.clone();
                 return Err(Error::MessageTooLarge { topic, size: batch.len(), limit });
             }
-            if header.records_count < 1 || header.records_count - 1 != header.last_offset_delta {
-                return Err(header.invalid("its offsets do not count its records"));
-            }
             if header.attributes.is_control() {
                 return Err(self.rejected(crate::producer_state::Rejection::ControlBatch));
+            }
+            self.check_format(format, &header)?;
+            let records = match format {
+                RecordFormat::Rows => header.last_offset_delta.checked_add(1),
+                // Its offsets count the rows of its one record.
+                RecordFormat::Arrow => Some(1),
+            };
+            if header.records_count < 1 || Some(header.records_count) != records {
+                return Err(header.invalid("its offsets do not count its records"));
             }
             if verify {
                 header.verify_crc(batch)?;
@@ -191,6 +204,24 @@ impl Shared {
             return Err(Error::MalformedBatch { reason: "there is no batch to append".to_owned() });
         }
         Ok(incoming)
+    }
+
+    fn check_format(&self, expected: RecordFormat, header: &BatchHeader) -> Result<()> {
+        let found = match header.attributes.is_columnar() {
+            true => RecordFormat::Arrow,
+            false => RecordFormat::Rows,
+        };
+        if found != expected {
+            return Err(Error::WrongFormat {
+                topic: self.topic.clone(),
+                expected: expected.holds(),
+                found: found.holds(),
+            });
+        }
+        if found == RecordFormat::Arrow && !header.total_len().is_multiple_of(COLUMNAR_ALIGNMENT) {
+            return Err(header.invalid("its length would put those behind it out of alignment"));
+        }
+        Ok(())
     }
 
     /// Compaction goes by keys: a record without one would be there for ever.

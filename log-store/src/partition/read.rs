@@ -123,7 +123,8 @@ impl Partition {
     }
 
     /// The first record, below the high watermark, with this timestamp or a later one: its offset and
-    /// timestamp in milliseconds. `None` if there is none.
+    /// timestamp in milliseconds. `None` if there is none. In a columnar topic, the first row of the batch that
+    /// has such a row, with the largest timestamp of the batch.
     ///
     /// # Errors
     /// `Damaged`, or a decompression error.
@@ -144,7 +145,13 @@ impl Partition {
             while entry.next_offset() <= high_watermark {
                 let bytes = segment.batches(&[entry]).map_err(damaged)?;
                 let batch = Batch::parse(bytes)?;
-                if !batch.header().attributes.is_control() {
+                let header = batch.header();
+                if header.attributes.is_columnar() {
+                    // Rows of a batch are not told apart: the first of those that are left stands for all.
+                    if header.max_timestamp >= timestamp && header.next_offset() > log_start {
+                        return Ok(Some((header.base_offset.max(log_start), header.max_timestamp)));
+                    }
+                } else if !header.attributes.is_control() {
                     let records = batch.records(&mut decompressor)?;
                     for record in records.iter() {
                         let record = record?;

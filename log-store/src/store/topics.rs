@@ -14,7 +14,7 @@ use crate::segment::LOG_SUFFIX;
 use crate::topic::{METADATA_TOPIC, TopicConfig, check_topic_name};
 
 /// Kind of the metadata entries of topics: name -> configuration.
-const KIND_TOPIC: &str = "topic";
+pub(crate) const KIND_TOPIC: &str = "topic";
 /// Kind of the metadata entries of topics whose folders are being removed.
 const KIND_DELETING: &str = "topic-deleting";
 
@@ -156,6 +156,17 @@ impl Store {
                 reason: format!(
                     "topic `{name}` has {}, and partitions are never removed",
                     before.partitions
+                ),
+            });
+        }
+        if (config.format, &config.schema) != (before.format, &before.schema) {
+            let changed = if config.format == before.format { "schema" } else { "format" };
+            return Err(Error::InvalidConfig {
+                key: changed.to_owned(),
+                value: config.get(changed).unwrap_or_default(),
+                reason: format!(
+                    "what topic `{name}` holds was written with another one, and stays as it is; create \
+                     another topic"
                 ),
             });
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use riverrun_dataflow::{Error, NO_TIMESTAMP, Result, Timestamp};
-use riverrun_log_store::{Headers, Record, Records};
+use riverrun_log_store::{ColumnarRows, Headers, Record, Records};
 
 use crate::Line;
 
@@ -99,6 +99,32 @@ impl<'a> BatchRecords<'a> {
                 reason: error.to_string(),
             })?;
         failed.map_or(Ok(()), Err)
+    }
+
+    /// The columns of a columnar batch, and which of its rows are to be decoded; `None` for records, and where none of the rows is
+    /// wanted.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if the batch says that it is columnar, and is not.
+    pub fn columns(&self) -> Result<Option<(ColumnarRows, std::ops::Range<usize>)>> {
+        let Held::Log(records, range) = &self.held else { return Ok(None) };
+        let columns = records.columns().map_err(|error| Error::Format {
+            place: self.place.to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(columns.and_then(|columns| {
+            let row = |offset: i64| {
+                offset.saturating_sub(columns.base_offset).clamp(0, i64::from(columns.rows))
+                    as usize
+            };
+            let rows = row(range.start)..row(range.end);
+            (!rows.is_empty()).then_some((columns, rows))
+        }))
+    }
+
+    /// What names the partition in messages.
+    pub fn place(&self) -> &'a str {
+        self.place
     }
 
     /// A key or value of one of these records as shared bytes: not copied, unless it is of a line.

@@ -116,7 +116,13 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
         let topic = &self.input.topic;
         let what = || format!("reading topic `{topic}`");
         let partitions = match self.store.topic(topic) {
-            Ok(info) => info.config.partitions,
+            Ok(info) => {
+                if let Err(reason) = self.decoder.check_topic(&info.config) {
+                    let reason = format!("it cannot read topic `{topic}` like this: {reason}");
+                    return Err(Error::InvalidJob { job: context.job.clone(), reason });
+                }
+                info.config.partitions
+            }
             // Trying again does not make a topic.
             Err(error @ riverrun_log_store::Error::UnknownTopic { .. }) => {
                 let reason = format!("it reads a topic that is not there: {error}");

@@ -1,13 +1,16 @@
 //! `riverrun log dump`.
 
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use anyhow::ensure;
-use riverrun_log_store::verify::{DumpItem, DumpOptions, DumpedBatch, dump};
+use riverrun_log_store::verify::{DumpItem, DumpOptions, DumpedBatch, dump, topic_config};
 use riverrun_log_store::{BatchHeader, Decompressor, Environment, IndexEntry, Record};
+use riverrun_operators::format::arrow::JsonRows;
 use serde_json::{Value, json};
 
 use super::{select, warn_if_in_use};
+use crate::cli::consume::row;
 use crate::cli::data_dir::DataDir;
 use crate::cli::output::OutputFormat;
 
@@ -41,14 +44,18 @@ impl Dump {
         let selection = select(&self.data_dir, Some(&self.target), self.partition)?;
         warn_if_in_use(self.data_dir.path());
         let options = DumpOptions { from_offset: self.offset, index: self.index };
+        let (environment, dir) = (Environment::real(), self.data_dir.path());
         let mut printer = Printer {
+            environment: &environment,
+            dir,
+            topic: String::new(),
+            columns: None,
             out: BufWriter::new(std::io::stdout().lock()),
             json: self.output == OutputFormat::Json,
             records: self.records,
             decompressor: Decompressor::new(),
             damages: 0,
         };
-        let (environment, dir) = (Environment::real(), self.data_dir.path());
         dump(&environment, dir, &selection, options, |item| printer.item(item))?;
         printer.out.flush()?;
         let damages = printer.damages;
@@ -57,7 +64,13 @@ impl Dump {
     }
 }
 
-struct Printer<W: Write> {
+struct Printer<'a, W: Write> {
+    environment: &'a Environment,
+    dir: &'a Path,
+    /// Of the segment that is being shown.
+    topic: String,
+    /// Shows the rows of a columnar topic, if its schema is to be had.
+    columns: Option<JsonRows>,
     out: W,
     json: bool,
     records: bool,
@@ -65,7 +78,7 @@ struct Printer<W: Write> {
     damages: u64,
 }
 
-impl<W: Write> Printer<W> {
+impl<W: Write> Printer<'_, W> {
     fn print(&mut self, object: Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         match self.json {
             true => writeln!(self.out, "{object}")?,
@@ -74,15 +87,28 @@ impl<W: Write> Printer<W> {
         Ok(())
     }
 
+    /// What the store says of a topic is needed to show columns; without it, they are shown as bytes.
+    fn begin_topic(&mut self, topic: &str) {
+        if !self.records || self.topic == topic {
+            return;
+        }
+        topic.clone_into(&mut self.topic);
+        let config = topic_config(self.environment, self.dir, topic).ok().flatten();
+        self.columns = config.and_then(|config| JsonRows::of_topic(&config).ok());
+    }
+
     fn item(&mut self, item: DumpItem<'_>) -> anyhow::Result<()> {
         match item {
-            DumpItem::Segment { topic, partition, name, length } => self.print(
-                json!({
-                    "type": "segment", "topic": topic, "partition": partition, "file": name,
-                    "length": length,
-                }),
-                || format!("segment {topic}-{partition}/{name}, {length} bytes"),
-            ),
+            DumpItem::Segment { topic, partition, name, length } => {
+                self.begin_topic(topic);
+                self.print(
+                    json!({
+                        "type": "segment", "topic": topic, "partition": partition, "file": name,
+                        "length": length,
+                    }),
+                    || format!("segment {topic}-{partition}/{name}, {length} bytes"),
+                )
+            }
             DumpItem::Batch(batch) => self.batch(&batch),
             DumpItem::Damage { position, length, offsets, header, what } => {
                 self.damages += 1;
@@ -127,7 +153,17 @@ impl<W: Write> Printer<W> {
         if !self.records || batch.gap {
             return Ok(());
         }
-        let records = batch.read()?.records(&mut self.decompressor)?;
+        let batch = batch.read()?;
+        if let (Some(rows), Some(mut columns)) = (batch.columns()?, self.columns.take()) {
+            let topic = self.topic.clone();
+            columns.for_each(&rows, &topic, |offset, json| {
+                let record = row(offset, rows.max_timestamp, json);
+                self.print(record_json(&record), || record_text(&record))
+            })?;
+            self.columns = Some(columns);
+            return Ok(());
+        }
+        let records = batch.records(&mut self.decompressor)?;
         for record in records.iter() {
             let record = record?;
             self.print(record_json(&record), || record_text(&record))?;
@@ -144,6 +180,7 @@ fn header_json(header: &BatchHeader) -> Value {
         "compression": header.attributes.compression().to_string(),
         "transactional": header.attributes.is_transactional(),
         "control": header.attributes.is_control(),
+        "columnar": header.attributes.is_columnar(),
         "base_timestamp": header.base_timestamp, "max_timestamp": header.max_timestamp,
         "producer_id": header.producer_id, "producer_epoch": header.producer_epoch,
         "base_sequence": header.base_sequence, "delete_horizon": header.delete_horizon(),
@@ -172,6 +209,7 @@ fn header_text(header: &BatchHeader) -> String {
     for (is, word) in [
         (header.attributes.is_transactional(), ", transactional"),
         (header.attributes.is_control(), ", control"),
+        (header.attributes.is_columnar(), ", columnar"),
     ] {
         if is {
             text += word;

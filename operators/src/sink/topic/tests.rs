@@ -338,3 +338,5 @@ fn every_number_once_whatever_stops() {
         assert_eq!(all_committed(&store), expected, "seed {seed}, at the end");
     }
 }
+
+mod columns;

@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use riverrun_dataflow::{Clock, NO_TIMESTAMP, OperatorContext, OperatorMetrics, Result, Timestamp};
 use riverrun_log_store::{
-    BatchBuilder, Partition, Partitioner, ProducerIdentity, Store, TransactionOutcome,
+    Appended, BatchBuilder, ColumnarBatch, Partition, Partitioner, ProducerIdentity, Store,
+    TransactionOutcome,
 };
 
 use super::TopicOutput;
-use crate::format::RecordOut;
+use crate::format::{ColumnMessage, RecordOut};
+
+/// The sequence number behind `rows` rows: they wrap to 0 after `i32::MAX`.
+fn sequence_after(first: i32, rows: u32) -> i32 {
+    ((i64::from(first) + i64::from(rows)) % (i64::from(i32::MAX) + 1)) as i32
+}
 
 /// A producer and what its current transaction has written.
 pub(super) struct Transaction {
@@ -136,15 +142,21 @@ impl Writing<'_> {
             .finish_into(&mut writer.buffer)
             .and_then(|()| part.log.append_trusted(&mut writer.buffer))
             .map_err(|error| writer.output.append_failed(&writer.job, &error))?;
+        self.appended(index, next_sequence, appended);
+        Ok(())
+    }
+
+    /// The writer's buffer was appended to this partition.
+    fn appended(&mut self, index: usize, next_sequence: i32, appended: Appended) {
+        let writer = &mut *self.writer;
         OperatorMetrics::add(&writer.metrics.bytes, writer.buffer.len() as u64);
         if let Some(transaction) = &mut self.transaction {
             transaction.sequences.insert(index as u32, next_sequence);
             transaction.parts.entry(index as u32).or_insert(appended.base_offset);
         }
-        if !std::mem::replace(&mut part.touched, true) {
+        if !std::mem::replace(&mut writer.partitions[index].touched, true) {
             writer.touched.push(index);
         }
-        Ok(())
     }
 }
 
@@ -157,6 +169,45 @@ impl RecordOut for Writing<'_> {
         value: Option<&[u8]>,
     ) -> Result<()> {
         self.push_with_headers(timestamp, key, value, &[])
+    }
+
+    /// Appends a batch of its own. Partitions are filled one batch after the other.
+    fn push_columns(&mut self, columns: ColumnMessage<'_>) -> Result<()> {
+        let writer = &mut *self.writer;
+        let index = match writer.partitions.len() {
+            1 => 0,
+            _ => writer.partitioner.choose(None) as usize,
+        };
+        let max_timestamp = match columns.timestamp {
+            NO_TIMESTAMP => *self.now.get_or_insert_with(|| writer.clock.now()),
+            timestamp => timestamp,
+        };
+        let producer = self.transaction.as_ref().map(|transaction| {
+            let sequence = transaction.sequences.get(&(index as u32)).copied().unwrap_or(0);
+            (transaction.identity, sequence)
+        });
+        let batch = ColumnarBatch {
+            rows: columns.rows,
+            max_timestamp,
+            schema_id: columns.schema_id,
+            producer,
+            transactional: producer.is_some(),
+        };
+        let mut batch = batch.begin(std::mem::take(&mut writer.buffer));
+        batch.message().extend_from_slice(columns.message);
+        let log = &writer.partitions[index].log;
+        let appended = batch.finish().and_then(|bytes| {
+            writer.buffer = bytes;
+            log.append_trusted(&mut writer.buffer)
+        });
+        let appended =
+            appended.map_err(|error| writer.output.append_failed(&writer.job, &error))?;
+        let first = producer.map_or(0, |(_, sequence)| sequence);
+        self.appended(index, sequence_after(first, columns.rows), appended);
+        if self.writer.partitions.len() > 1 {
+            self.writer.partitioner.batch_finished(index as u32);
+        }
+        Ok(())
     }
 
     #[inline]

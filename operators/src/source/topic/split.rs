@@ -238,7 +238,7 @@ impl Split {
                 self.reached = self.reached.max(header.max_timestamp);
             }
             self.position = next;
-            if decoder.len() >= input.batch_rows {
+            if decoder.len() >= input.batch_rows || decoder.is_full() {
                 break;
             }
         }

@@ -295,3 +295,5 @@ fn reads_every_committed_record_once() {
         }
     }
 }
+
+mod columns;
