@@ -57,6 +57,7 @@ fn versions(node: &TemporalJoin) -> PlanResult<LogicalPlan> {
     let mut conditions: Vec<Expr> = node.filter.iter().cloned().collect();
     let mut right = node.right.as_ref().clone();
     if let AsOf::EventTime { left, right: since } = &node.as_of {
+        let (left, since) = (left.as_ref(), since.as_ref());
         let next = lead(since.clone(), Some(1), None)
             .partition_by(keys.1.clone())
             .order_by(vec![SortExpr::new(since.clone(), true, false)])

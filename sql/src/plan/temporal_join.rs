@@ -13,9 +13,9 @@ pub enum AsOf {
     /// Each left row meets the newest version of its key that is not newer than the row.
     EventTime {
         /// The time of a left row: a column.
-        left: Expr,
+        left: Box<Expr>,
         /// The time since when a right row holds: a column.
-        right: Expr,
+        right: Box<Expr>,
     },
     /// Each left row meets the table as it is when the row comes.
     ProcessingTime,
@@ -90,7 +90,7 @@ impl UserDefinedLogicalNodeCore for TemporalJoin {
     fn expressions(&self) -> Vec<Expr> {
         let on = self.on.iter().flat_map(|(left, right)| [left.clone(), right.clone()]);
         let times = match &self.as_of {
-            AsOf::EventTime { left, right } => vec![left.clone(), right.clone()],
+            AsOf::EventTime { left, right } => vec![left.as_ref().clone(), right.as_ref().clone()],
             AsOf::ProcessingTime => Vec::new(),
         };
         on.chain(times).chain(self.filter.clone()).collect()
@@ -119,7 +119,9 @@ impl UserDefinedLogicalNodeCore for TemporalJoin {
             on.push((next()?, next()?));
         }
         let as_of = match &self.as_of {
-            AsOf::EventTime { .. } => AsOf::EventTime { left: next()?, right: next()? },
+            AsOf::EventTime { .. } => {
+                AsOf::EventTime { left: Box::new(next()?), right: Box::new(next()?) }
+            }
             AsOf::ProcessingTime => AsOf::ProcessingTime,
         };
         let filter = self.filter.is_some().then(next).transpose()?;

@@ -227,7 +227,7 @@ fn as_of(left: &LogicalPlan, right: &LogicalPlan, time: Column) -> Result<AsOf> 
         {
             Some(at) => {
                 let right = Expr::Column(Column::from(right.schema().qualified_field(at)));
-                Ok(AsOf::EventTime { left: left_time, right })
+                Ok(AsOf::EventTime { left: Box::new(left_time), right: Box::new(right) })
             }
             None => plan_err!(
                 "FOR SYSTEM_TIME AS OF {time}: the right table has no event time, so that it is not known since when a row of it holds: \

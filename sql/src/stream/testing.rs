@@ -114,7 +114,7 @@ pub(crate) fn stream(
     let job = env.build(Resources::default())?;
     let operators = job.graph.vertices.iter().flat_map(|vertex| &vertex.operators);
     let operators = operators.map(|operator| operator.name.clone()).collect();
-    Run::new(&job, seed)?.to_the_end()?;
+    Run::new(&job, seed)?.run()?;
     let (mut rows, mut retracted) = (Table::new(), false);
     for batch in kept.lock().unwrap().drain(..) {
         let changes = Changes::of(batch, "result")?;
@@ -245,7 +245,7 @@ impl Run {
     }
 
     /// One step after another, each at a subtask that has something to do.
-    fn to_the_end(&mut self) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
         loop {
             let mut ready: Vec<((VertexId, u32), Option<usize>)> = Vec::new();
             for (at, subtask) in &self.subtasks {

@@ -11,7 +11,14 @@ use super::*;
 
 /// A table whose rows can be changed, and how often it was read.
 #[derive(Default)]
-struct Names(Mutex<(Vec<(i64, &'static str)>, u64, usize)>);
+struct Names(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    rows: Vec<(i64, &'static str)>,
+    version: u64,
+    loads: usize,
+}
 
 fn schema(names: [&str; 2]) -> SchemaRef {
     let fields = [(names[0], DataType::Int64), (names[1], DataType::Utf8)];
@@ -27,19 +34,19 @@ fn batch(names: [&str; 2], rows: &[(i64, &str)]) -> RecordBatch {
 impl LookupTable for Names {
     fn load(&self) -> Result<Vec<RecordBatch>> {
         let mut table = self.0.lock().unwrap();
-        table.2 += 1;
-        Ok(vec![batch(["id", "name"], &table.0)])
+        table.loads += 1;
+        Ok(vec![batch(["id", "name"], &table.rows)])
     }
     fn version(&self) -> Result<Option<u64>> {
-        Ok(Some(self.0.lock().unwrap().1))
+        Ok(Some(self.0.lock().unwrap().version))
     }
 }
 
 impl Names {
     fn set(&self, rows: Vec<(i64, &'static str)>) {
         let mut table = self.0.lock().unwrap();
-        table.0 = rows;
-        table.1 += 1;
+        table.rows = rows;
+        table.version += 1;
     }
 }
 
@@ -89,7 +96,7 @@ fn rows_meet_the_table_as_it_is_when_they_come() {
     assert_eq!(join.contents.get("3|d|3|three"), Some(&1));
     join.time(20_000);
     join.send(0, Changes::inserts(left(&[(3, "e")])));
-    assert_eq!(table.0.lock().unwrap().2, 2, "what has not changed is not read again");
+    assert_eq!(table.0.lock().unwrap().loads, 2, "what has not changed is not read again");
 }
 
 #[test]

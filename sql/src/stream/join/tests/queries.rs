@@ -214,8 +214,11 @@ proptest! {
 fn what_cannot_be_joined_by_time_is_said() {
     let kept = ((Some(1), 1, None, 1), 1);
     let taken_back = ((Some(1), 1, None, 1), -1);
-    let mut tables = two(table(&[kept.clone()], Some(1)), table(&[kept.clone()], Some(1)));
-    tables.insert("plain".to_owned(), table(&[kept.clone()], None));
+    let mut tables = two(
+        table(std::slice::from_ref(&kept), Some(1)),
+        table(std::slice::from_ref(&kept), Some(1)),
+    );
+    tables.insert("plain".to_owned(), table(std::slice::from_ref(&kept), None));
     tables.insert("changing".to_owned(), table(&[kept, taken_back], Some(1)));
     for (sql, reason) in [
         ("SELECT 1 FROM a JOIN b FOR SYSTEM_TIME AS OF a.n ON a.k = b.k", "is no TIMESTAMP"),
