@@ -24,6 +24,8 @@ mod print;
 mod socket;
 mod topic;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use arrow_schema::SchemaRef;
 use riverrun_dataflow::{Columns, DataStream, Environment};
 use riverrun_operators::Start;
@@ -45,6 +47,8 @@ pub struct ScanOptions {
     pub timestamp_from: Option<i64>,
     /// Only records of these partitions are needed. As `timestamp_from`.
     pub partitions: Option<Vec<u32>>,
+    /// Of columns that hold rows, by their position in the table: the fields that are needed. The others are null where that saves work.
+    pub fields: BTreeMap<usize, BTreeSet<String>>,
 }
 
 /// A table's rows in a job.
@@ -166,7 +170,7 @@ pub fn source(
     }
     match connector(table)? {
         Connector::Topic => topic::TopicTable::of(table)?.source(env, columns, scan),
-        Connector::Filesystem => filesystem::FileTable::of(table)?.source(env, columns),
+        Connector::Filesystem => filesystem::FileTable::of(table)?.source(env, columns, scan),
         Connector::Socket => socket::SocketTable::of(table)?.source(env, columns, scan),
         Connector::Datagen => datagen::DatagenTable::of(table)?.source(env, columns, scan),
         Connector::Print | Connector::Blackhole => Err(Error::invalid(format!(

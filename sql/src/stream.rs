@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `stream/planned.rs` | a stream and what is known of it |
 //! | `stream/planner.rs` | the walk; expressions |
+//! | `stream/parts.rs` | which parts of rows within rows are read |
 //! | `stream/scan.rs` | tables, event time, constant rows |
 //! | `stream/windows.rs` | windowing functions |
 //! | `stream/calc.rs` | projection and filter |
@@ -23,6 +24,7 @@ mod aggregate;
 mod calc;
 mod join;
 mod over;
+mod parts;
 mod planned;
 mod planner;
 mod rank;

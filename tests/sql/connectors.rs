@@ -77,6 +77,50 @@ fn nested_rows_arrays_and_maps_come_back_from_json() {
 }
 
 #[test]
+fn of_rows_within_rows_only_the_fields_that_are_read_are_decoded() {
+    let mut session = session();
+    run(
+        &mut session,
+        "CREATE TABLE raw (line STRING) WITH ('connector' = 'riverrun', 'topic' = 'events', 'format' = 'raw');
+         CREATE TABLE events (kind INT, bid ROW<id INT, price INT, at TIMESTAMP(3)>, ask ROW<id INT, at TIMESTAMP(3)>,
+                 at AS CASE kind WHEN 0 THEN bid.at ELSE ask.at END, WATERMARK FOR at AS at)
+             WITH ('connector' = 'riverrun', 'topic' = 'events', 'format' = 'json');
+         CREATE VIEW bids AS SELECT bid.id AS id, bid.price AS price, at FROM events WHERE kind = 0;
+         INSERT INTO raw VALUES
+             ('{\"kind\": 0, \"bid\": {\"id\": 1, \"price\": 5, \"at\": \"2024-01-01 00:00:00\"}}'),
+             ('{\"kind\": 1, \"ask\": {\"id\": 2, \"at\": \"2024-01-01 00:00:01\"}}'),
+             ('{\"kind\": 0, \"bid\": {\"at\": \"2024-01-01 00:00:02\", \"id\": 3}}')",
+    )
+    .unwrap();
+    for (query, expected) in [
+        ("SELECT id, price FROM bids", vec!["1 | 5", "3 | NULL"]),
+        ("SELECT price FROM bids WHERE id < 3", vec!["5"]),
+        ("SELECT ask.id FROM events WHERE ask.at > TIMESTAMP '2024-01-01 00:00:00'", vec!["2"]),
+        ("SELECT kind FROM events WHERE bid IS NULL", vec!["1"]),
+        (
+            "SELECT bid.id, CAST(bid.at AS STRING) FROM events WHERE bid.price IS NOT NULL",
+            vec!["1 | 2024-01-01 00:00:00.000"],
+        ),
+        ("SELECT COUNT(*), SUM(id) FROM bids", vec!["2 | 4"]),
+        ("SELECT a.id FROM bids AS a JOIN bids AS b ON a.id = b.id AND b.price = 5", vec!["1"]),
+    ] {
+        assert_eq!(rows(&mut session, query), expected, "{query}");
+    }
+    let whole = rows(&mut session, "SELECT bid FROM events WHERE bid.id = 1");
+    assert_eq!(whole, ["{id: 1, price: 5, at: 2024-01-01T00:00:00}"]);
+    // What nobody reads is not looked at, so it may as well be broken.
+    run(
+        &mut session,
+        "INSERT INTO raw VALUES ('{\"kind\": 0, \"bid\": {\"id\": 4, \"price\": \"free\", \"at\": \"2024-01-01 00:00:03\"}}')",
+    )
+    .unwrap();
+    let ids = run(&mut session, "SELECT id FROM bids").unwrap().unwrap();
+    assert_eq!(sorted_rows(&ids), ["1", "3", "4"]);
+    let failed = error(&mut session, "SELECT id, price FROM bids");
+    assert!(failed.contains("field `bid.price`: expected INT, found \"free\""), "{failed}");
+}
+
+#[test]
 fn an_upsert_table_is_the_last_row_of_each_key() {
     let mut session = session();
     run(

@@ -11,7 +11,7 @@ use riverrun_operators::format::table::{
 use riverrun_operators::{ColumnSinks, Sources};
 
 use super::options::Options;
-use super::{SinkMode, SourceStream, format, topic};
+use super::{ScanOptions, SinkMode, SourceStream, format, topic};
 use crate::catalog::Table;
 use crate::{Error, Result};
 
@@ -35,7 +35,7 @@ impl<'a> FileTable<'a> {
         let on_error = topic::on_error(&options, &name)?;
         options.finish()?;
         let made = Self { table, path, format, on_error };
-        made.decoder(&[])?;
+        made.decoder(&[], &ScanOptions::default())?;
         Ok(made)
     }
 
@@ -54,11 +54,16 @@ impl<'a> FileTable<'a> {
         })
     }
 
-    fn decoder(&self, columns: &[usize]) -> Result<TableDecoder> {
-        topic::decoder_of_lines(self.table, &self.format, columns)
+    fn decoder(&self, columns: &[usize], scan: &ScanOptions) -> Result<TableDecoder> {
+        topic::decoder_of_lines(self.table, &self.format, columns, scan)
     }
 
-    pub(super) fn source(&self, env: &Environment, columns: &[usize]) -> Result<SourceStream> {
+    pub(super) fn source(
+        &self,
+        env: &Environment,
+        columns: &[usize],
+        scan: &ScanOptions,
+    ) -> Result<SourceStream> {
         let files = files(&self.path).map_err(|error| {
             Error::io(
                 format!(
@@ -69,7 +74,7 @@ impl<'a> FileTable<'a> {
                 error,
             )
         })?;
-        let decoder = self.decoder(columns)?;
+        let decoder = self.decoder(columns, scan)?;
         let stream = env.from_files_columns(files, decoder, self.on_error.clone());
         Ok(SourceStream {
             stream,

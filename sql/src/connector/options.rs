@@ -32,7 +32,9 @@ impl<'a> Options<'a> {
 
     /// Options that mean something elsewhere and nothing here.
     pub(super) fn accept(&self, keys: &[&str]) {
-        keys.iter().for_each(|key| drop(self.text(key)));
+        for key in keys {
+            self.text(key);
+        }
     }
 
     /// All options that begin with `prefix` are known.

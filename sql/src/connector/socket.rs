@@ -40,12 +40,12 @@ impl<'a> SocketTable<'a> {
         let on_error = topic::on_error(&options, &format!("{host}-{port}"))?;
         options.finish()?;
         let made = Self { table, address: format!("{host}:{port}"), format, on_error };
-        made.decoder(&[])?;
+        made.decoder(&[], &ScanOptions::default())?;
         Ok(made)
     }
 
-    fn decoder(&self, columns: &[usize]) -> Result<TableDecoder> {
-        topic::decoder_of_lines(self.table, &self.format, columns)
+    fn decoder(&self, columns: &[usize], scan: &ScanOptions) -> Result<TableDecoder> {
+        topic::decoder_of_lines(self.table, &self.format, columns, scan)
     }
 
     pub(super) fn source(
@@ -58,7 +58,8 @@ impl<'a> SocketTable<'a> {
         if scan.bounded {
             input = input.until_closed();
         }
-        let stream = env.from_socket_columns(input, self.decoder(columns)?, self.on_error.clone());
+        let stream =
+            env.from_socket_columns(input, self.decoder(columns, scan)?, self.on_error.clone());
         Ok(SourceStream {
             stream,
             retracts: self.format.retracts(),

@@ -4,7 +4,7 @@
 //! without a value removes it, and the topic is compacted. With the format debezium-json it is a changelog. `changelog.mode` says
 //! otherwise where that is possible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arrow_schema::FieldRef;
@@ -124,7 +124,7 @@ impl<'a> TopicTable<'a> {
             partitions,
         };
         // All columns at once: what cannot be read is better said now.
-        made.decoder(&table.source_columns())?;
+        made.decoder(&table.source_columns(), &ScanOptions::default())?;
         Ok(made)
     }
 
@@ -136,7 +136,7 @@ impl<'a> TopicTable<'a> {
         self.mode == WriteMode::Upsert
     }
 
-    fn decoder(&self, columns: &[usize]) -> Result<TableDecoder> {
+    fn decoder(&self, columns: &[usize], scan: &ScanOptions) -> Result<TableDecoder> {
         let unfit = format::unfit(self.table);
         let column = |position: &usize| -> Result<LayoutColumn> {
             let column = &self.table.columns[*position];
@@ -171,7 +171,7 @@ impl<'a> TopicTable<'a> {
             columns: columns.iter().map(column).collect::<Result<_>>()?,
             upsert: self.is_upsert(),
         };
-        TableDecoder::new(layout).map_err(unfit)
+        TableDecoder::reading(layout, needed(columns, scan)).map_err(unfit)
     }
 
     pub(super) fn source(
@@ -207,7 +207,7 @@ impl<'a> TopicTable<'a> {
             false => None,
         };
         Ok(SourceStream {
-            stream: env.from_topic_columns(input, self.decoder(columns)?),
+            stream: env.from_topic_columns(input, self.decoder(columns, scan)?),
             retracts: self.is_upsert() || self.format.retracts(),
             upsert,
             parallelism: env.parallelism(),
@@ -433,6 +433,7 @@ pub(super) fn decoder_of_lines(
     table: &Table,
     format: &TableFormat,
     columns: &[usize],
+    scan: &ScanOptions,
 ) -> Result<TableDecoder> {
     let fields = physical(table);
     let column = |at: &usize| {
@@ -447,5 +448,11 @@ pub(super) fn decoder_of_lines(
         key: None,
         upsert: false,
     };
-    TableDecoder::new(layout).map_err(format::unfit(table))
+    TableDecoder::reading(layout, needed(columns, scan)).map_err(format::unfit(table))
+}
+
+/// The fields that are needed of the columns that are read, by their place among these.
+fn needed(columns: &[usize], scan: &ScanOptions) -> BTreeMap<usize, BTreeSet<String>> {
+    let fields = columns.iter().enumerate();
+    fields.filter_map(|(place, at)| Some((place, scan.fields.get(at)?.clone()))).collect()
 }

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec};
 
+use super::parts::Parts;
 use super::{Planned, StateNote};
 use crate::plan::{EventTime, TemporalJoin, WindowTvf};
 use crate::session::Settings;
@@ -28,6 +29,8 @@ pub struct StreamPlanner<'a> {
     pub until_caught_up: bool,
     /// Whether a source was added that has no end.
     pub(super) endless: bool,
+    /// What is read of the columns of the plan that is about to be walked.
+    pub(super) parts: Parts,
     /// The session's settings.
     pub settings: Settings,
     /// State that operators keep, in the order in which they were added.
@@ -43,6 +46,7 @@ impl<'a> StreamPlanner<'a> {
             state_ttl: None,
             until_caught_up: false,
             endless: false,
+            parts: None,
             settings: Settings::default(),
             state: Vec::new(),
         }
@@ -58,11 +62,13 @@ impl<'a> StreamPlanner<'a> {
     /// # Errors
     /// [`Error::Unsupported`] for what cannot be done on streams.
     pub fn plan(&mut self, plan: &LogicalPlan) -> Result<Planned> {
+        // Of what stands below any other node all is read.
+        let parts = self.parts.take();
         match plan {
-            LogicalPlan::Projection(projection) => self.projection(projection),
-            LogicalPlan::Filter(filter) => self.filter(filter),
-            LogicalPlan::TableScan(scan) => self.scan(scan),
-            LogicalPlan::SubqueryAlias(alias) => self.alias(alias),
+            LogicalPlan::Projection(projection) => self.projection(projection, parts),
+            LogicalPlan::Filter(filter) => self.filter(filter, parts),
+            LogicalPlan::TableScan(scan) => self.scan(scan, parts),
+            LogicalPlan::SubqueryAlias(alias) => self.alias(alias, parts),
             LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => self.constant(plan),
             LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Sort(sort) => self.sort(sort),
@@ -70,7 +76,7 @@ impl<'a> StreamPlanner<'a> {
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
-            LogicalPlan::Extension(extension) => self.extension(extension),
+            LogicalPlan::Extension(extension) => self.extension(extension, parts),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(distinct) => self.distinct(distinct),
             other => Err(Error::unsupported(format!(
@@ -80,10 +86,10 @@ impl<'a> StreamPlanner<'a> {
         }
     }
 
-    fn extension(&mut self, extension: &Extension) -> Result<Planned> {
+    fn extension(&mut self, extension: &Extension, parts: Parts) -> Result<Planned> {
         let node = extension.node.as_any();
         if let Some(node) = node.downcast_ref::<EventTime>() {
-            return self.event_time(node);
+            return self.event_time(node, parts);
         }
         if let Some(node) = node.downcast_ref::<WindowTvf>() {
             return self.windows(node);

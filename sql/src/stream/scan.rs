@@ -10,6 +10,7 @@ use datafusion::physical_expr::expressions::Column;
 use riverrun_dataflow::{Columns, OperatorKind, OperatorSpec};
 
 use super::calc::column_of;
+use super::parts::{Part, Parts, below_expressions};
 use super::{Planned, StreamPlanner};
 use crate::catalog::{MemoryTable, Table};
 use crate::connector::{self, ScanOptions};
@@ -21,7 +22,7 @@ use crate::plan::{EventTime, Relation, Rows, invalid};
 use crate::{Error, Result};
 
 impl StreamPlanner<'_> {
-    pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Planned> {
+    pub(super) fn scan(&mut self, scan: &TableScan, parts: Parts) -> Result<Planned> {
         let relation = Relation::of(&scan.source).ok_or_else(|| {
             Error::unsupported(format!("reading `{}` as a stream", scan.table_name))
         })?;
@@ -30,7 +31,7 @@ impl StreamPlanner<'_> {
             None => (0..relation.schema.fields().len()).collect(),
         };
         match &relation.rows {
-            Rows::Table(table) => self.table(table, &columns, scan.projected_schema.clone()),
+            Rows::Table(table) => self.table(table, &columns, scan.projected_schema.clone(), parts),
             Rows::Memory(table) => {
                 Ok(self.memory(&relation.name, table, columns, scan.projected_schema.clone()))
             }
@@ -59,6 +60,7 @@ impl StreamPlanner<'_> {
         table: &Arc<Table>,
         columns: &[usize],
         schema: DFSchemaRef,
+        parts: Parts,
     ) -> Result<Planned> {
         let read = table.source_columns();
         let columns: Vec<usize> = columns.iter().map(|at| read[*at]).collect();
@@ -66,7 +68,16 @@ impl StreamPlanner<'_> {
         // The key of a table whose rows replace each other is read even if nobody asks for it.
         let mut wanted = columns.clone();
         wanted.extend(key.filter(|at| !columns.contains(at)));
-        let scan = ScanOptions { bounded: self.until_caught_up, ..ScanOptions::default() };
+        let fields =
+            columns.iter().zip(parts.iter().flatten()).filter_map(|(at, part)| match part {
+                Part::Fields(fields) if !fields.is_empty() => Some((*at, fields.clone())),
+                _ => None,
+            });
+        let scan = ScanOptions {
+            bounded: self.until_caught_up,
+            fields: fields.collect(),
+            ..ScanOptions::default()
+        };
         let source = connector::source(self.env, table, &wanted, &scan)?;
         self.endless |= !source.bounded;
         let all = if wanted.len() == columns.len() {
@@ -120,7 +131,9 @@ impl StreamPlanner<'_> {
         input.moved(stream, schema, |column| (column < count).then_some(column))
     }
 
-    pub(super) fn event_time(&mut self, node: &EventTime) -> Result<Planned> {
+    pub(super) fn event_time(&mut self, node: &EventTime, parts: Parts) -> Result<Planned> {
+        let read = [&node.time, &node.watermark];
+        self.parts = below_expressions(&read, node.input.schema(), parts);
         let input = self.plan(&node.input)?;
         let spec = WatermarkSpec {
             time: self.expression(&node.time, &input.schema)?,
@@ -139,7 +152,8 @@ impl StreamPlanner<'_> {
         Ok(planned)
     }
 
-    pub(super) fn alias(&mut self, alias: &SubqueryAlias) -> Result<Planned> {
+    pub(super) fn alias(&mut self, alias: &SubqueryAlias, parts: Parts) -> Result<Planned> {
+        self.parts = parts;
         let mut planned = self.plan(&alias.input)?;
         planned.schema = alias.schema.clone();
         Ok(planned)

@@ -1,9 +1,13 @@
 //! Records into columns.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow_schema::SchemaRef;
+use arrow_array::cast::AsArray;
+use arrow_array::{
+    Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StructArray, new_null_array,
+};
+use arrow_schema::{DataType, FieldRef, Fields, SchemaRef};
 use riverrun_dataflow::{Columns, Result};
 use riverrun_log_store::Record;
 
@@ -25,6 +29,7 @@ use crate::format::{BatchRecords, ColumnDecoder, Rejects};
 /// * A record that cannot be decoded adds no row and goes to [`Rejects`].
 pub struct TableDecoder {
     layout: Arc<TableLayout>,
+    needed: Arc<Needed>,
     reader: Reader,
     rows: RowsInTheMaking,
     schema: SchemaRef,
@@ -38,6 +43,8 @@ struct RowsInTheMaking {
     key: Option<Reader>,
     tombstone: Option<Reader>,
     metadata: Vec<(usize, Metadata)>,
+    /// Columns whose rows lack the fields that nobody reads, until they are finished.
+    narrow: Vec<usize>,
     ignore_errors: bool,
 }
 
@@ -47,12 +54,35 @@ impl TableDecoder {
     /// # Errors
     /// [`UnfitTable`] if the format has no such columns, or no way to read their types.
     pub fn new(layout: TableLayout) -> Result<Self, UnfitTable> {
-        Self::of(Arc::new(layout))
+        Self::reading(layout, Needed::new())
     }
 
-    fn of(layout: Arc<TableLayout>) -> Result<Self, UnfitTable> {
+    /// As [`TableDecoder::new`], for readers who need only these fields of some columns that hold rows (by the column's index). The
+    /// others are null where leaving them out saves work.
+    ///
+    /// # Errors
+    /// As [`TableDecoder::new`].
+    pub fn reading(
+        layout: TableLayout,
+        fields: BTreeMap<usize, BTreeSet<String>>,
+    ) -> Result<Self, UnfitTable> {
+        Self::of(Arc::new(layout), Arc::new(fields))
+    }
+
+    fn of(layout: Arc<TableLayout>, needed: Arc<Needed>) -> Result<Self, UnfitTable> {
         check(&layout.format, &layout.fields)?;
-        let reader = Reader::new(&layout.format, &layout.fields, &layout.targets(false))?;
+        let targets = layout.targets(false);
+        let mut fields = layout.fields.clone();
+        let mut made: Vec<FieldRef> =
+            layout.columns.iter().map(|column| column.field.clone()).collect();
+        let narrow = narrowed(&layout, &needed);
+        for (field, column) in &targets {
+            if let Some(narrow) = narrow.get(column) {
+                fields[*field] = narrow.clone();
+                made[*column] = narrow.clone();
+            }
+        }
+        let reader = Reader::new(&layout.format, &fields, &targets)?;
         let (key, tombstone) = match &layout.key {
             None => (None, None),
             Some(key) => {
@@ -85,7 +115,7 @@ impl TableDecoder {
                 Origin::Key(_) | Origin::Value(_) => {}
             }
         }
-        let columns = layout.columns.iter().map(|column| Column::new(&column.field));
+        let columns = made.iter().map(|field| Column::new(field));
         let ignore_errors = match &reader {
             Reader::Json(reader) => reader.ignores_parse_errors(),
             Reader::Csv(reader) => reader.ignores_parse_errors(),
@@ -98,9 +128,10 @@ impl TableDecoder {
             key,
             tombstone: if layout.upsert { tombstone } else { None },
             metadata,
+            narrow: narrow.into_keys().collect(),
             ignore_errors,
         };
-        Ok(Self { schema: layout.schema(), layout, reader, rows })
+        Ok(Self { schema: layout.schema(), layout, needed, reader, rows })
     }
 
     /// The schema of every batch.
@@ -109,11 +140,46 @@ impl TableDecoder {
     }
 }
 
+/// The fields that are read of some columns.
+type Needed = BTreeMap<usize, BTreeSet<String>>;
+
+/// The columns of which not all fields are read, as they are while they are made. Only where fields are found by their names, and
+/// not for what must not be null.
+fn narrowed(layout: &TableLayout, needed: &Needed) -> BTreeMap<usize, FieldRef> {
+    let mut narrow = BTreeMap::new();
+    if !matches!(layout.format, TableFormat::Json(_) | TableFormat::DebeziumJson(_)) {
+        return narrow;
+    }
+    let keys: Vec<usize> = layout.tombstone_targets().iter().map(|(_, column)| *column).collect();
+    for (at, names) in needed {
+        let Some(column) = layout.columns.get(*at).filter(|_| !keys.contains(at)) else { continue };
+        if let DataType::Struct(fields) = column.field.data_type() {
+            let reads = |field: &&FieldRef| !field.is_nullable() || names.contains(field.name());
+            let some: Fields = fields.iter().filter(reads).cloned().collect();
+            if some.len() < fields.len() && !some.is_empty() {
+                let field = column.field.as_ref().clone().with_data_type(DataType::Struct(some));
+                narrow.insert(*at, Arc::new(field));
+            }
+        }
+    }
+    narrow
+}
+
+/// Rows with all their fields: those that were not read are null.
+fn widened(array: &ArrayRef, whole: &DataType) -> ArrayRef {
+    let (DataType::Struct(fields), Some(row)) = (whole, array.as_struct_opt()) else {
+        return array.clone();
+    };
+    let child = |field: &FieldRef| match row.column_by_name(field.name()) {
+        Some(child) => child.clone(),
+        None => new_null_array(field.data_type(), row.len()),
+    };
+    let children = fields.iter().map(child).collect();
+    Arc::new(StructArray::new(fields.clone(), children, row.nulls().cloned()))
+}
+
 /// Whether a format can have these fields.
-pub(super) fn check(
-    format: &TableFormat,
-    fields: &[arrow_schema::FieldRef],
-) -> Result<(), UnfitTable> {
+pub(super) fn check(format: &TableFormat, fields: &[FieldRef]) -> Result<(), UnfitTable> {
     match format {
         TableFormat::Json(_) | TableFormat::DebeziumJson(_) => Ok(()),
         TableFormat::Csv(_) => csv::check(fields),
@@ -126,7 +192,8 @@ pub(super) fn check(
 impl Clone for TableDecoder {
     /// An empty decoder of the same layout.
     fn clone(&self) -> Self {
-        Self::of(self.layout.clone()).expect("the layout was checked when the original was made")
+        Self::of(self.layout.clone(), self.needed.clone())
+            .expect("the layout was checked when the original was made")
     }
 }
 
@@ -337,6 +404,10 @@ impl ColumnDecoder for TableDecoder {
     fn finish(&mut self) -> Columns {
         let rows = std::mem::take(&mut self.rows.rows);
         let mut arrays: Vec<ArrayRef> = self.rows.columns.iter_mut().map(Column::finish).collect();
+        for column in &self.rows.narrow {
+            let whole = self.schema.field(*column).data_type();
+            arrays[*column] = widened(&arrays[*column], whole);
+        }
         let mut weight_column = None;
         if let Some(weights) = &mut self.rows.weights {
             weight_column = Some(arrays.len());

@@ -465,3 +465,31 @@ fn null_keys_of_maps_are_written_as_the_option_says() {
     };
     assert_eq!(texts(&text(MapNullKey::Fail).unwrap()), [json!({"m": {"a": 1}}).to_string()]);
 }
+
+#[test]
+fn fields_that_are_not_needed_are_null_and_not_looked_at() {
+    let of = row(vec![
+        field("a", DataType::Int64),
+        field("b", list(DataType::Utf8)),
+        required("c", DataType::Int64),
+    ]);
+    let fields = [field("r", of.clone()), field("s", of)];
+    let needed = [(0, ["a".to_owned()].into())].into();
+    let layout = || whole(TableFormat::Json(JsonOptions::default()), &fields);
+    let mut decoder = TableDecoder::reading(layout(), needed).unwrap().clone();
+    let records = [
+        value(r#"{"r":{"a":1,"b":7,"c":2},"s":{"b":["x"],"c":3}}"#),
+        value(r#"{"s":null,"r":null}"#),
+        value(r#"{"r":{"a":1}}"#),
+    ];
+    let (columns, rejected) = decoded(&mut decoder, &records);
+    let mut encoder =
+        encoder(TableFormat::Json(JsonOptions::default()), &fields, WriteMode::Append);
+    let expected = [
+        r#"{"r":{"a":1,"b":null,"c":2},"s":{"a":null,"b":["x"],"c":3}}"#,
+        r#"{"r":null,"s":null}"#,
+    ];
+    assert_eq!(texts(&encoded(&mut encoder, &columns).unwrap()), expected);
+    assert_eq!(rejected, 1);
+    assert!(reason(&mut TableDecoder::new(layout()).unwrap(), &records[0]).is_some());
+}
