@@ -18,6 +18,13 @@ CREATE TABLE numbers (id BIGINT, name STRING) WITH ('connector' = 'riverrun', 't
 CREATE TABLE doubled (id BIGINT, name STRING) WITH ('connector' = 'riverrun', 'topic' = 'doubled', 'format' = 'json');
 ";
 
+/// A data dir with the topics of both tables.
+fn with_topics(data_dir: &Path) {
+    for topic in ["numbers", "doubled"] {
+        output_of(riverrun().args(["topic", "create", topic, "--data-dir"]).arg(data_dir));
+    }
+}
+
 fn sql(data_dir: &Path) -> Command {
     let mut command = riverrun();
     command.arg("sql").arg("--data-dir").arg(data_dir);
@@ -139,6 +146,7 @@ async fn follow_doubled(client: &Client, count: usize) -> BTreeMap<i64, String> 
 #[test]
 fn a_job_outlives_its_connection_and_the_servers_crash() {
     let dir = folder();
+    with_topics(dir.path());
     let server = Server::start(dir.path());
     with_client(&server, async |client| {
         client.batch_execute(TABLES).await.expect("tables can be made");
@@ -186,6 +194,7 @@ fn a_job_outlives_its_connection_and_the_servers_crash() {
 #[test]
 fn a_server_that_is_told_to_stop_goes_on_with_its_jobs_later() {
     let dir = folder();
+    with_topics(dir.path());
     let server = Server::start(dir.path());
     with_client(&server, async |client| {
         client.batch_execute(TABLES).await.expect("tables can be made");

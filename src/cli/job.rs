@@ -284,7 +284,11 @@ fn print_counters(operators: &[OperatorDetails]) {
     let mut table: Table =
         new_table(&["id", "rows in", "rows out", "late", "rejected", "watermark"]);
     for operator in operators {
-        let watermark = operator.watermark.map_or_else(|| "-".to_owned(), super::output::rfc3339);
+        let watermark = match operator.watermark {
+            None => "-".to_owned(),
+            Some(i64::MAX) => "end of input".to_owned(),
+            Some(watermark) => super::output::rfc3339(watermark),
+        };
         table.add_row([
             operator.id.clone(),
             operator.records_in.to_string(),

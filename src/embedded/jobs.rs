@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, bail, ensure};
 use riverrun_dataflow::{Job, JobGraph};
@@ -14,12 +15,14 @@ use super::{EmbeddedCluster, JobDetails, JobSummary, Standing, Submission, Submi
 pub struct Jobs {
     cluster: Arc<EmbeddedCluster>,
     live: Mutex<BTreeMap<String, Arc<JobHandle>>>,
+    /// Threads that note how jobs end.
+    followers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Jobs {
     /// None yet, on this cluster.
     pub fn new(cluster: Arc<EmbeddedCluster>) -> Arc<Self> {
-        Arc::new(Self { cluster, live: Mutex::default() })
+        Arc::new(Self { cluster, live: Mutex::default(), followers: Mutex::default() })
     }
 
     /// The cluster that they run on.
@@ -71,7 +74,7 @@ impl Jobs {
     /// Notes in the store how the job ended, when it has.
     fn follow(self: &Arc<Self>, name: String, handle: Arc<JobHandle>) -> anyhow::Result<()> {
         let jobs = Arc::downgrade(self);
-        std::thread::Builder::new()
+        let follower = std::thread::Builder::new()
             .name(format!("end of {name}"))
             .spawn(move || {
                 let outcome = handle.wait();
@@ -92,6 +95,9 @@ impl Jobs {
                 }
             })
             .context("cannot start a thread for a job")?;
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| !follower.is_finished());
+        followers.push(follower);
         Ok(())
     }
 
@@ -127,13 +133,19 @@ impl Jobs {
         Ok(())
     }
 
-    /// Stops all jobs with a checkpoint each, and waits for them. Submitted ones stay wanted.
+    /// Stops all jobs with a checkpoint each, and waits for them; the store may be closed then. Submitted ones stay wanted.
     pub fn stop_all(&self) -> Vec<JobReport> {
         let live: Vec<_> = self.live().values().cloned().collect();
         for handle in &live {
             handle.stop_with_checkpoint();
         }
-        live.iter().filter_map(|handle| handle.wait().ok()).collect()
+        let reports = live.iter().filter_map(|handle| handle.wait().ok()).collect();
+        let followers = self.followers.lock().map(|mut f| std::mem::take(&mut *f));
+        for follower in followers.unwrap_or_default() {
+            // One that panicked has said so.
+            let _ = follower.join();
+        }
+        reports
     }
 
     /// How the jobs of this process stand.

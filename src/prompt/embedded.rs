@@ -148,6 +148,8 @@ impl Backend for Embedded {
                 job.wait().map_err(Complaint::from)?
             ));
         }
+        // How each has ended is noted before the store is closed.
+        self.jobs.stop_all();
         let closed = self.jobs.cluster().store().close();
         closed.map_err(|error| Complaint { message: error.to_string(), ..Complaint::default() })?;
         Ok(reports)

@@ -61,7 +61,8 @@ fn of_jobs(page: &mut Page, jobs: &[JobStatus]) {
     }
     page.family("riverrun_operator_watermark_seconds", "gauge", "Event time reached, since 1970");
     for_operators(jobs, |labels, operator| {
-        if let Some(watermark) = operator.watermark {
+        // At the end of all input it is beyond all time, which is no figure.
+        if let Some(watermark) = operator.watermark.filter(|&watermark| watermark < i64::MAX) {
             page.sample(labels, watermark as f64 / 1000.0);
         }
     });

@@ -57,7 +57,7 @@ pub(super) const EMPTY: [(&str, Columns); 35] = [
     ("pg_partitioned_table", "partrelid:o partstrat:t partnatts:s"),
     (
         "pg_policy",
-        "oid:o polname:t polrelid:o polcmd:t polpermissive:b polroles:a polqual:t polwithcheck:t",
+        "oid:o polname:t polrelid:o polcmd:t polpermissive:b polroles:t polqual:t polwithcheck:t",
     ),
     (
         "pg_proc",
