@@ -178,3 +178,29 @@ fn files_hold_in_streaming_mode() {
 fn files_hold_in_streaming_mode_in_parallel() {
     run("streaming", "3");
 }
+
+/// Each wrong statement is told what is wrong with it: the parts of `tests/sql/malformed.txt`, in both modes.
+#[test]
+fn wrong_statements_are_told_what_is_wrong() {
+    let mut failures = Vec::new();
+    let mut statements = 0;
+    for mode in ["batch", "streaming"] {
+        let mut connection = Connection::open(mode, "1");
+        for line in include_str!("malformed.txt").lines().filter(|line| !line.starts_with('#')) {
+            let (statement, told) =
+                line.rsplit_once(" => ").expect("statement => part of an error");
+            statements += 1;
+            match connection.run(statement) {
+                Ok(_) => failures.push(format!("{mode}: {statement}: no error")),
+                Err(error) => {
+                    let error = error.to_string();
+                    if !told.split('|').any(|part| error.contains(part)) {
+                        failures.push(format!("{mode}: {statement}: {error}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(statements >= 200, "{statements} statements");
+    assert!(failures.is_empty(), "{} of {statements}:\n{}", failures.len(), failures.join("\n"));
+}

@@ -1,3 +1,5 @@
+//! Aggregates: averages, and those that have another name in Flink.
+
 use super::check_queries;
 
 #[test]

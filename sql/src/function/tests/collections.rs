@@ -1,3 +1,5 @@
+//! Arrays and maps.
+
 use super::check;
 
 #[test]

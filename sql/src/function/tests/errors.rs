@@ -1,3 +1,5 @@
+//! What a wrong call is told.
+
 use super::{ask, context};
 
 #[test]

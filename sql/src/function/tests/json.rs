@@ -1,3 +1,5 @@
+//! JSON out of texts and of values.
+
 use super::check;
 
 #[test]

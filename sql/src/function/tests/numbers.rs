@@ -1,3 +1,5 @@
+//! Numbers, choices, and values as text.
+
 use super::check;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Texts.
+
 use super::check;
 
 #[test]

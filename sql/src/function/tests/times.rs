@@ -1,3 +1,5 @@
+//! Dates and times.
+
 use super::check;
 
 /// A time as the planner of a session makes it of `TIMESTAMP '...'`.
