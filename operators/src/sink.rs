@@ -90,6 +90,15 @@ pub trait ColumnSinks {
         encoder: E,
     ) -> DataStream<()>;
 
+    /// As [`ColumnSinks::to_files_columns`], with rows spread over folders by the values of some columns, `dt=2015-07-15/hm=00%3A00`: the
+    /// encoder writes these columns as the record's key, a JSON object.
+    fn to_folders_columns<E: ColumnEncoder>(
+        &self,
+        folder: impl Into<PathBuf>,
+        spread_by: Vec<String>,
+        encoder: E,
+    ) -> DataStream<()>;
+
     /// Prints changes, one a line, as Flink does: `+I[1, a]` for a row that is inserted, `-D[1, a]` for one that is taken back. First comes
     /// `identifier` unless it is empty, and with a parallelism above 1 the number of the subtask: `identifier:3> +I[1, a]`.
     fn print_columns(&self, writer: SharedWriter, identifier: &str) -> DataStream<()>;
@@ -131,7 +140,7 @@ impl<T: Record> Sinks<T> for DataStream<T> {
 
     fn to_files<E: RowEncoder<T>>(&self, folder: impl Into<PathBuf>, encoder: E) -> DataStream<()> {
         let description = encoder.describe();
-        add_files(self, folder.into(), description, move || {
+        add_files(self, folder.into(), Vec::new(), description, move || {
             EncodedRows::<T, E>::new(encoder.clone())
         })
     }
@@ -169,8 +178,18 @@ impl ColumnSinks for DataStream<Columns> {
         folder: impl Into<PathBuf>,
         encoder: E,
     ) -> DataStream<()> {
+        self.to_folders_columns(folder, Vec::new(), encoder)
+    }
+
+    fn to_folders_columns<E: ColumnEncoder>(
+        &self,
+        folder: impl Into<PathBuf>,
+        spread_by: Vec<String>,
+        encoder: E,
+    ) -> DataStream<()> {
         let description = encoder.describe();
-        add_files(self, folder.into(), description, move || EncodedColumns(encoder.clone()))
+        let encoder = move || EncodedColumns(encoder.clone());
+        add_files(self, folder.into(), spread_by, description, encoder)
     }
 
     fn print_columns(&self, writer: SharedWriter, identifier: &str) -> DataStream<()> {
@@ -190,6 +209,7 @@ impl ColumnSinks for DataStream<Columns> {
 fn add_files<T, E: BatchEncoder + 'static>(
     stream: &DataStream<T>,
     folder: PathBuf,
+    spread_by: Vec<String>,
     format: String,
     encoder: impl Fn() -> E + Send + Sync + 'static,
 ) -> DataStream<()> {
@@ -197,7 +217,10 @@ fn add_files<T, E: BatchEncoder + 'static>(
     let (committed_in, committed_as) = (folder.clone(), sink.clone());
     stream.add_committing_sink(
         spec("file sink", format!("{}, {format}", folder.display())),
-        move |_| Ok(Box::new(file::FileSink::new(folder.clone(), &sink, encoder()))),
+        move |_| {
+            let spread_by = spread_by.clone();
+            Ok(Box::new(file::FileSink::new(folder.clone(), &sink, spread_by, encoder())))
+        },
         move |_| Ok(Box::new(file::FileCommitter::new(committed_in.clone(), &committed_as))),
     )
 }

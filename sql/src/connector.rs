@@ -139,7 +139,13 @@ fn connector(table: &Table) -> Result<Connector> {
 /// [`Error::Invalid`] naming the table, the option or column, and the remedy.
 pub fn validate(table: &Table) -> Result<()> {
     let options = Options::new(table);
-    match connector(table)? {
+    let connector = connector(table)?;
+    if !table.partitioned_by.is_empty() && !matches!(connector, Connector::Filesystem) {
+        return Err(options.wrong(
+            "PARTITIONED BY is for 'connector' = 'filesystem'; how many partitions a topic has is the option 'sink.partitions'",
+        ));
+    }
+    match connector {
         Connector::Topic => topic::TopicTable::of(table).map(|_| ()),
         Connector::Filesystem => filesystem::FileTable::of(table).map(|_| ()),
         Connector::Socket => socket::SocketTable::of(table).map(|_| ()),

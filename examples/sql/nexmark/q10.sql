@@ -1,4 +1,4 @@
--- Query 10, log to files: every bid into CSV files, a folder a minute, which is marked when it is complete.
+-- Query 10, log to files: every bid into CSV files, a folder a minute.
 
 CREATE TABLE nexmark_q10 (
     auction BIGINT,
@@ -12,10 +12,6 @@ CREATE TABLE nexmark_q10 (
     'connector' = 'filesystem',
     'path' = '/tmp/riverrun-nexmark/q10',
     'format' = 'csv',
-    'sink.partition-commit.trigger' = 'partition-time',
-    'sink.partition-commit.delay' = '1 min',
-    'sink.partition-commit.policy.kind' = 'success-file',
-    'partition.time-extractor.timestamp-pattern' = '$dt $hm:00',
     'sink.rolling-policy.rollover-interval' = '1min',
     'sink.rolling-policy.check-interval' = '1min'
 );

@@ -7,11 +7,15 @@
 //! ```
 //!
 //! Several sinks, of one job or of several, may write into one folder: `<sink>` is a hash of what tells them apart.
+//!
+//! Rows may be spread over folders below it by the values of some columns, `dt=2015-07-15/hm=00%3A00`: the encoder gives those columns as
+//! the record's key, a JSON object.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use hashbrown::HashMap;
 use riverrun_dataflow::{
     Barrier, Batch, Committer, Error, Operator, OperatorContext, OperatorState, Output, Result,
     Snapshot, Timestamp, codec, key_hash,
@@ -23,6 +27,65 @@ const SUFFIX: &str = ".inprogress";
 
 fn hidden(name: &str) -> String {
     format!(".{name}{SUFFIX}")
+}
+
+/// The most files that a sink writes at the same time; one more, and those that there are end.
+const MOST_FILES: usize = 100;
+
+/// Where a file is while it waits for its checkpoint: `name` may have folders before it.
+fn waiting(folder: &Path, name: &str) -> PathBuf {
+    match name.rsplit_once('/') {
+        Some((below, name)) => folder.join(below).join(hidden(name)),
+        None => folder.join(hidden(name)),
+    }
+}
+
+/// The folder for a key: `column=value` for each column, with `/` in between, and what a name of a folder should not hold escaped.
+fn folder_of(key: &[u8], columns: &[String]) -> Result<String> {
+    let values: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(key)
+        .map_err(|error| Error::io("naming the folder of a row", error))?;
+    let part = |name: &String| {
+        let value = match values.get(name) {
+            None | Some(serde_json::Value::Null) => "__DEFAULT_PARTITION__".to_owned(),
+            Some(serde_json::Value::String(text)) => escaped(text),
+            Some(value) => escaped(&value.to_string()),
+        };
+        format!("{}={value}/", escaped(name))
+    };
+    Ok(columns.iter().map(part).collect())
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || "\"#%'*/:=?\\{}[]^".contains(character) {
+            let mut bytes = [0; 4];
+            for byte in character.encode_utf8(&mut bytes).bytes() {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// The files of a folder and of those below it that rows are spread over.
+pub(super) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            files.push(entry.path());
+        } else if entry.file_name().to_string_lossy().contains('=') {
+            files.extend(files_below(&entry.path())?);
+        }
+    }
+    Ok(files)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What the names of a sink's files begin with.
@@ -54,40 +117,99 @@ pub(super) struct FileSink<E> {
     /// `part-<sink>-<generation>-<subtask>-`.
     stem: String,
     next_number: u64,
-    current: Option<CurrentFile>,
+    /// Columns by which rows are spread over folders.
+    spread_by: Vec<String>,
+    /// By the key of their rows: empty if rows are not spread.
+    current: HashMap<Vec<u8>, CurrentFile>,
+    /// Files that ended before their checkpoint, because there were too many.
+    ended: Vec<String>,
     /// Files of checkpoints that are not known to be committed yet.
     pending: Vec<(u64, String)>,
 }
 
 struct CurrentFile {
+    /// With the folders before it.
     name: String,
     writer: BufWriter<File>,
 }
 
+impl CurrentFile {
+    /// Makes durable what was written.
+    fn sync(self, folder: &Path) -> io::Result<String> {
+        let file = self.writer.into_inner().map_err(|error| error.into_error())?;
+        file.sync_all()?;
+        let mut at = waiting(folder, &self.name);
+        // The file's entry in its folder, that one's in the folder above, and so on.
+        while at.pop() && at.starts_with(folder) {
+            sync_folder(&at)?;
+        }
+        Ok(self.name)
+    }
+}
+
 impl<E> FileSink<E> {
     /// `sink` tells the sink from all others that may write into the folder.
-    pub(super) fn new(folder: PathBuf, sink: &str, encoder: E) -> Self {
+    pub(super) fn new(folder: PathBuf, sink: &str, spread_by: Vec<String>, encoder: E) -> Self {
         Self {
             folder,
+            spread_by,
             encoder,
             operator: String::new(),
             prefix: prefix_of(sink),
             stem: String::new(),
             next_number: 0,
-            current: None,
+            current: HashMap::new(),
+            ended: Vec::new(),
             pending: Vec::new(),
         }
     }
 }
 
-struct LineWriter<'a>(&'a mut BufWriter<File>, &'a Path);
+/// Writes each record's value into the file for its key.
+struct LineWriter<'a> {
+    folder: &'a Path,
+    stem: &'a str,
+    next_number: &'a mut u64,
+    spread_by: &'a [String],
+    current: &'a mut HashMap<Vec<u8>, CurrentFile>,
+    ended: &'a mut Vec<String>,
+}
+
+impl LineWriter<'_> {
+    /// A new file for rows of this key.
+    fn start(&mut self, key: &[u8]) -> Result<()> {
+        if self.current.len() >= MOST_FILES {
+            for (_, file) in self.current.drain() {
+                self.ended
+                    .push(file.sync(self.folder).map_err(|error| failed(self.folder, error))?);
+            }
+        }
+        let below =
+            if self.spread_by.is_empty() { String::new() } else { folder_of(key, self.spread_by)? };
+        let name = format!("{below}{}{}", self.stem, self.next_number);
+        *self.next_number += 1;
+        let create = || {
+            fs::create_dir_all(self.folder.join(&below))?;
+            File::create(waiting(self.folder, &name))
+        };
+        let file = create().map_err(|error| failed(self.folder, error))?;
+        let writer = BufWriter::with_capacity(256 << 10, file);
+        self.current.insert(key.to_vec(), CurrentFile { name, writer });
+        Ok(())
+    }
+}
 
 impl RecordOut for LineWriter<'_> {
-    fn push(&mut self, _: Timestamp, _key: Option<&[u8]>, value: Option<&[u8]>) -> Result<()> {
-        self.0
+    fn push(&mut self, _: Timestamp, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<()> {
+        let key = if self.spread_by.is_empty() { &[] } else { key.unwrap_or_default() };
+        if !self.current.contains_key(key) {
+            self.start(key)?;
+        }
+        let Some(file) = self.current.get_mut(key) else { return Ok(()) };
+        file.writer
             .write_all(value.unwrap_or_default())
-            .and_then(|()| self.0.write_all(b"\n"))
-            .map_err(|error| failed(self.1, error))
+            .and_then(|()| file.writer.write_all(b"\n"))
+            .map_err(|error| failed(self.folder, error))
     }
 }
 
@@ -99,8 +221,8 @@ impl<E: BatchEncoder> Operator for FileSink<E> {
             fs::create_dir_all(&self.folder)?;
             let mut next = 0;
             // Numbers go on behind those of an earlier try of the same run.
-            for entry in fs::read_dir(&self.folder)? {
-                let file = entry?.file_name().to_string_lossy().into_owned();
+            for file in files_below(&self.folder)? {
+                let file = file_name(&file);
                 let name = committed_name(&file, &self.prefix).unwrap_or(&file);
                 let number = name.strip_prefix(&self.stem).and_then(|n| n.parse::<u64>().ok());
                 next = next.max(number.map_or(0, |number| number + 1));
@@ -115,24 +237,21 @@ impl<E: BatchEncoder> Operator for FileSink<E> {
         if batch.is_empty() {
             return Ok(());
         }
-        if self.current.is_none() {
-            let name = format!("{}{}", self.stem, self.next_number);
-            self.next_number += 1;
-            let file = File::create(self.folder.join(hidden(&name)))
-                .map_err(|error| failed(&self.folder, error))?;
-            let writer = BufWriter::with_capacity(256 << 10, file);
-            self.current = Some(CurrentFile { name, writer });
-        }
-        let Some(current) = &mut self.current else { return Ok(()) };
-        let mut out = LineWriter(&mut current.writer, &self.folder);
+        let mut out = LineWriter {
+            folder: &self.folder,
+            stem: &self.stem,
+            next_number: &mut self.next_number,
+            spread_by: &self.spread_by,
+            current: &mut self.current,
+            ended: &mut self.ended,
+        };
         self.encoder.encode(&self.operator, batch, &mut out)
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {
-        let finished = self.current.take();
-        if let Some(file) = &finished {
-            self.pending.push((barrier.checkpoint, file.name.clone()));
-        }
+        let finished: Vec<CurrentFile> = self.current.drain().map(|(_, file)| file).collect();
+        let names = finished.iter().map(|file| file.name.clone()).chain(self.ended.drain(..));
+        self.pending.extend(names.map(|name| (barrier.checkpoint, name)));
         let prepared = self
             .pending
             .iter()
@@ -140,13 +259,8 @@ impl<E: BatchEncoder> Operator for FileSink<E> {
             .collect::<Result<Vec<_>>>()?;
         let folder = self.folder.clone();
         Ok(Snapshot::Deferred(Box::new(move || {
-            if let Some(file) = finished {
-                let sync = || -> io::Result<()> {
-                    let file = file.writer.into_inner().map_err(|error| error.into_error())?;
-                    file.sync_all()?;
-                    sync_folder(&folder)
-                };
-                sync().map_err(|error| failed(&folder, error))?;
+            for file in finished {
+                file.sync(&folder).map_err(|error| failed(&folder, error))?;
             }
             Ok(OperatorState { prepared, ..OperatorState::default() })
         })))
@@ -158,9 +272,10 @@ impl<E: BatchEncoder> Operator for FileSink<E> {
     }
 
     fn close(&mut self) -> Result<()> {
-        if let Some(file) = self.current.take() {
+        let names = self.current.drain().map(|(_, file)| file.name).chain(self.ended.drain(..));
+        for name in names {
             // What no checkpoint has prepared will never be committed; the committer would remove it as well.
-            let _ = fs::remove_file(self.folder.join(hidden(&file.name)));
+            let _ = fs::remove_file(waiting(&self.folder, &name));
         }
         Ok(())
     }
@@ -181,9 +296,9 @@ impl FileCommitter {
     fn rename(&self, prepared: &[Vec<u8>]) -> io::Result<()> {
         for token in prepared {
             let name: String = codec::decode(token).map_err(io::Error::other)?;
-            let (from, to) = (self.folder.join(hidden(&name)), self.folder.join(&name));
+            let (from, to) = (waiting(&self.folder, &name), self.folder.join(&name));
             match fs::rename(&from, &to) {
-                Ok(()) => {}
+                Ok(()) => to.parent().map_or(Ok(()), sync_folder)?,
                 // Renamed before.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
                 // Renamed before, and taken away by whoever the files are for.
@@ -200,10 +315,9 @@ impl FileCommitter {
         if !self.folder.exists() {
             return Ok(());
         }
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            if committed_name(&entry.file_name().to_string_lossy(), &self.prefix).is_some() {
-                fs::remove_file(entry.path())?;
+        for file in files_below(&self.folder)? {
+            if committed_name(&file_name(&file), &self.prefix).is_some() {
+                fs::remove_file(&file)?;
             }
         }
         sync_folder(&self.folder)

@@ -12,6 +12,7 @@ use super::file::{FileCommitter, FileSink};
 use super::print::PrintSink;
 use super::*;
 use crate::Sources;
+use crate::format::RecordOut;
 
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
@@ -63,7 +64,7 @@ fn sink(folder: &Path) -> Harness<TestSink> {
 
 fn named_sink(folder: &Path, name: &str) -> Harness<TestSink> {
     let encoder = EncodedRows::new(ToLines::default());
-    Harness::open(FileSink::new(folder.to_owned(), name, encoder)).unwrap()
+    Harness::open(FileSink::new(folder.to_owned(), name, Vec::new(), encoder)).unwrap()
 }
 
 fn write(sink: &mut Harness<TestSink>, rows: std::ops::Range<u32>) {
@@ -193,4 +194,76 @@ fn changes_are_printed_as_flink_prints_them() {
         let expected: String = rows.iter().map(|row| format!("{prefix}{row}\n")).collect();
         assert_eq!(String::from_utf8_lossy(&written.0.lock().unwrap()), expected);
     }
+}
+
+/// Numbers as lines, with their tens and what is left of seven as the key.
+#[derive(Clone)]
+struct ByTens;
+
+impl RowEncoder<u32> for ByTens {
+    fn describe(&self) -> String {
+        "by tens".to_owned()
+    }
+
+    fn encode(
+        &mut self,
+        rows: &Rows<u32>,
+        out: &mut impl RecordOut,
+    ) -> riverrun_dataflow::Result<()> {
+        for (row, time) in rows.values.iter().zip(&rows.timestamps) {
+            let key = format!(r#"{{"kind":"{}:{}","tens":{}}}"#, row % 7, 0, row / 10);
+            out.push(*time, Some(key.as_bytes()), Some(row.to_string().as_bytes()))?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn rows_are_spread_over_folders_by_their_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, name) = (dir.path().join("out"), "job/out/0");
+    let spread_by = vec!["tens".to_owned(), "kind".to_owned()];
+    let open = || {
+        let encoder = EncodedRows::new(ByTens);
+        Harness::open(FileSink::new(folder.clone(), name, spread_by.clone(), encoder)).unwrap()
+    };
+    let write = |sink: &mut Harness<FileSink<EncodedRows<u32, ByTens>>>, from, to| {
+        let mut batch = Rows::default();
+        (from..to).for_each(|row: u32| batch.push(row, 0));
+        sink.operator.process(0, Batch::rows(batch, None), &mut sink.out).unwrap();
+    };
+    let lines = || {
+        let mut lines = BTreeMap::<String, Vec<u32>>::new();
+        for file in super::file::files_below(&folder).unwrap() {
+            if !file.file_name().unwrap().to_string_lossy().starts_with('.') {
+                let below = file.parent().unwrap().strip_prefix(&folder).unwrap();
+                let text = std::fs::read_to_string(&file).unwrap();
+                let rows = text.lines().map(|line| line.parse::<u32>().unwrap());
+                lines.entry(below.display().to_string()).or_default().extend(rows);
+            }
+        }
+        lines
+    };
+    let mut committer = FileCommitter::new(folder.clone(), name);
+    let mut sink = open();
+    // More keys than files may be open at the same time, and again in the next epoch.
+    write(&mut sink, 0, 200);
+    write(&mut sink, 0, 200);
+    let prepared = sink.snapshot(SnapshotKind::Full).unwrap().prepared;
+    assert!(lines().is_empty(), "nothing is visible before its checkpoint is committed");
+    committer.commit(&prepared).unwrap();
+    write(&mut sink, 0, 10);
+    drop(sink);
+    committer.recover(2, &prepared).unwrap();
+
+    let mut expected = BTreeMap::<String, Vec<u32>>::new();
+    for row in (0..200).chain(0..200) {
+        expected.entry(format!("tens={}/kind={}%3A0", row / 10, row % 7)).or_default().push(row);
+    }
+    let mut found = lines();
+    found.values_mut().chain(expected.values_mut()).for_each(|rows| rows.sort_unstable());
+    assert_eq!(found, expected);
+    let leftovers = super::file::files_below(&folder).unwrap();
+    let hidden = leftovers.iter().filter(|file| file.to_string_lossy().ends_with(".inprogress"));
+    assert_eq!(hidden.count(), 0, "leftovers are gone");
 }

@@ -64,6 +64,12 @@ impl<'a> FileTable<'a> {
         columns: &[usize],
         scan: &ScanOptions,
     ) -> Result<SourceStream> {
+        if !self.table.partitioned_by.is_empty() {
+            return Err(Error::unsupported(format!(
+                "table `{}` is PARTITIONED BY, and such files can be written but not be read",
+                self.table.name
+            )));
+        }
         let files = files(&self.path).map_err(|error| {
             Error::io(
                 format!(
@@ -92,15 +98,23 @@ impl<'a> FileTable<'a> {
     pub(super) fn sink(&self, stream: &DataStream<Columns>) -> Result<()> {
         let fields = self.table.sink_schema();
         let mode = if self.format.retracts() { WriteMode::Changelog } else { WriteMode::Append };
+        let spread_by = &self.table.partitioned_by;
+        // What the name of the folder says is not in the files.
+        let (key, value): (Vec<_>, Vec<_>) = fields
+            .fields()
+            .iter()
+            .cloned()
+            .enumerate()
+            .partition(|(_, field)| spread_by.contains(field.name()));
         let layout = EncoderLayout {
             format: self.format.clone(),
-            value: fields.fields().iter().cloned().enumerate().collect(),
-            key: None,
+            value,
+            key: (!key.is_empty()).then(|| (TableFormat::Json(Default::default()), key)),
             metadata: Vec::new(),
             mode,
         };
         let encoder = TableEncoder::new(layout).map_err(format::unfit(self.table))?;
-        stream.to_files_columns(&self.path, encoder);
+        stream.to_folders_columns(&self.path, spread_by.clone(), encoder);
         Ok(())
     }
 }
