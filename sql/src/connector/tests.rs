@@ -29,7 +29,6 @@ fn table(columns: Vec<Column>, key: &[&str], options: &[(&str, &str)]) -> Table 
         watermark: None,
         partitioned_by: Vec::new(),
         primary_key: key.iter().map(|name| (*name).into()).collect(),
-        partitioned_by: Vec::new(),
         options: options.collect::<BTreeMap<_, _>>(),
     }
 }
