@@ -28,6 +28,8 @@ mod parts;
 mod planned;
 mod planner;
 mod rank;
+#[cfg(test)]
+mod ranking_tests;
 mod scan;
 mod sort;
 mod temporal;
