@@ -205,7 +205,8 @@ impl Accumulator for Sums {
             let counts = self.counts[..groups].iter().map(|counts| counts[which]);
             states.push(Arc::new(Int64Array::from_iter_values(counts)));
         }
-        (self.sums.clear(), self.counts.clear());
+        self.sums.clear();
+        self.counts.clear();
         Ok(states)
     }
 }

@@ -154,7 +154,8 @@ impl<T: ArrowPrimitiveType<Native: Weighted>> Accumulator for Sums<T> {
         self.resize(groups);
         let sums: PrimitiveArray<T> = PrimitiveArray::from_iter_values(self.sums.drain(..groups));
         let counts = Int64Array::from_iter_values(self.counts.drain(..groups));
-        (self.sums.clear(), self.counts.clear());
+        self.sums.clear();
+        self.counts.clear();
         Ok(vec![Arc::new(sums.with_data_type(self.of.clone())), Arc::new(counts)])
     }
 }

@@ -151,11 +151,17 @@ impl StreamPlanner<'_> {
             Box::new(Combine::new(combine.clone()))
         });
         let columns: Vec<usize> = (0..spec.keys.len()).collect();
-        self.note_groups("aggregate", &spec, schema, None);
+        // The one group of a query without GROUP BY, and grand totals, are always there.
+        let ttl = self.state_ttl.filter(|_| spec.always.is_empty());
+        let until = ttl.map(|ttl| format!("it was not touched for {} ms", ttl.as_millis()));
+        self.note_groups("aggregate", &spec, schema, until);
+        let ttl = ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
         let operator = Self::keyed_spec("aggregate", description, &columns);
         let shared = spec.clone();
         let stream = exchanged(&combined, &spec, spec.keys.len(), schema)
-            .transform(operator, move |_| Ok(Box::new(GroupAggregate::new(shared.clone()))));
+            .transform(operator, move |_| {
+                Ok(Box::new(GroupAggregate::new(shared.clone()).with_time_to_live(ttl)))
+            });
         let at = |column: usize| shape.group_sources.iter().position(|from| *from == Some(column));
         let parallelism = self.keyed_parallelism(&columns);
         Planned {

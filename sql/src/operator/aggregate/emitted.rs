@@ -7,7 +7,7 @@ use riverrun_dataflow::{
     Error, KeyedState, Result, SnapshotKind, StateTable, TableSnapshot, Timestamp,
 };
 
-use super::spec::{AggregateSpec, OutputColumn};
+use super::spec::AggregateSpec;
 use super::states::PaneResults;
 use crate::state::{RowBytes, RowCodec};
 
@@ -23,10 +23,7 @@ pub(super) struct Emitted {
 
 impl Emitted {
     pub fn new(operator: &str, spec: &AggregateSpec) -> Result<Self> {
-        let types = (0..spec.calls.len()).filter_map(|call| {
-            let at = spec.columns.iter().position(|column| *column == OutputColumn::Call(call))?;
-            Some(spec.output.field(at).data_type().clone())
-        });
+        let types = (0..spec.calls.len()).map(|call| spec.result_type(call));
         Ok(Self {
             keys: RowCodec::new(operator, spec.key_types())?,
             results: RowCodec::new(operator, types)?,

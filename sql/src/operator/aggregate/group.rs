@@ -9,10 +9,11 @@ use arrow_array::{
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use riverrun_dataflow::{
-    Barrier, Batch, Entries, Error, KeyGroup, Operator, OperatorContext, OperatorState, Output,
-    RestoredState, Result, Snapshot, key_groups_of_subtask,
+    Barrier, Batch, Clock, Entries, Error, KeyGroup, Operator, OperatorContext, OperatorState,
+    Output, RestoredState, Result, Snapshot, Timestamp, key_groups_of_subtask,
 };
 
+use super::expiry::Expiry;
 use super::spec::{AggregateSpec, OutputColumn};
 use super::states::{GroupStates, Kept, TABLE, Touched};
 use crate::Changes;
@@ -26,6 +27,9 @@ pub struct GroupAggregate {
     operator: String,
     key_groups: u16,
     groups: Range<KeyGroup>,
+    clock: Option<Arc<dyn Clock>>,
+    /// Which groups to forget, if state has a time to live.
+    expiry: Option<Expiry>,
     states: Option<GroupStates>,
     restored: Option<RestoredState>,
 }
@@ -34,7 +38,19 @@ impl GroupAggregate {
     /// The operator of this spec; its input must be what a [`Combine`](super::Combine) of the same spec hands on.
     pub fn new(spec: Arc<AggregateSpec>) -> Self {
         let operator = "aggregate".to_owned();
-        Self { spec, operator, key_groups: 1, groups: 0..1, states: None, restored: None }
+        let (clock, expiry, states, restored) = (None, None, None, None);
+        Self { spec, operator, key_groups: 1, groups: 0..1, clock, expiry, states, restored }
+    }
+
+    /// Forgets groups that nothing has touched for so many milliseconds of processing time. Their rows stay put out; when they come again, they
+    /// begin anew.
+    pub fn with_time_to_live(mut self, ttl: Option<i64>) -> Self {
+        self.expiry = ttl.map(Expiry::new);
+        self
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or(0, |clock| clock.now())
     }
 
     fn emit(&self, touched: &Touched, states: &GroupStates, out: &mut dyn Output) -> Result<()> {
@@ -106,7 +122,7 @@ fn same_results(
         if new.data_type().is_nested() {
             let codec = RowCodec::new(operator, [new.data_type().clone()])?;
             let old = codec.encode(operator, &[old], touched.groups)?;
-            let new = codec.encode(operator, &[new.clone()], touched.groups)?;
+            let new = codec.encode(operator, std::slice::from_ref(new), touched.groups)?;
             let rows = old.iter().zip(new.iter());
             same.iter_mut().zip(rows).for_each(|(same, (old, new))| *same &= old == new);
         } else {
@@ -134,6 +150,11 @@ impl Operator for GroupAggregate {
         if let Some(restored) = self.restored.take() {
             states.restore(&restored.keyed)?;
         }
+        self.clock = Some(context.clock.clone());
+        let now = self.now();
+        if let Some(expiry) = &mut self.expiry {
+            states.keys().for_each(|key| expiry.touch(key, now));
+        }
         self.states = Some(states);
         Ok(())
     }
@@ -142,9 +163,24 @@ impl Operator for GroupAggregate {
         let batch = batch.into_columns(&self.operator)?.batch;
         let Some(mut states) = self.states.take() else { return Ok(()) };
         let touched = states.apply(0, &batch);
+        let now = self.now();
+        if let (Some(expiry), Ok(touched)) = (&mut self.expiry, &touched) {
+            touched.key_rows.iter().for_each(|key| expiry.touch(key, now));
+        }
         let emitted = touched.and_then(|touched| self.emit(&touched, &states, out));
         self.states = Some(states);
         emitted
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.expiry.as_ref().and_then(Expiry::next)
+    }
+
+    fn on_time(&mut self, now: Timestamp, _out: &mut dyn Output) -> Result<()> {
+        if let (Some(expiry), Some(states)) = (&mut self.expiry, &mut self.states) {
+            expiry.expired(now).iter().for_each(|key| states.forget(key));
+        }
+        Ok(())
     }
 
     /// Some groups are there also where nothing came.

@@ -114,6 +114,12 @@ impl AggregateSpec {
         self.input.field(column).data_type().clone()
     }
 
+    /// The type of the result of a call.
+    pub(super) fn result_type(&self, call: usize) -> DataType {
+        let at = self.columns.iter().position(|column| *column == OutputColumn::Call(call));
+        at.map_or(DataType::Null, |at| self.output.field(at).data_type().clone())
+    }
+
     /// The types of a set's columns, with their order.
     pub(super) fn set_types(
         &self,

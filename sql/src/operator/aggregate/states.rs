@@ -60,6 +60,7 @@ pub(super) struct GroupStates {
 pub(super) struct Touched {
     pub groups: usize,
     pub keys: Vec<ArrayRef>,
+    pub key_rows: EncodedRows,
     /// Which of the groups are there without rows; empty if there are none such at all.
     always: Vec<bool>,
     /// Where in `old` the state is that a group had; `None` if it had none.
@@ -93,7 +94,7 @@ impl GroupStates {
             if call.has_state() {
                 types.extend_from_slice(call.function.state_types());
             } else if kept.results {
-                types.push(result_type(spec, &columns));
+                types.push(spec.result_type(columns.len()));
             }
             columns.push(first..types.len());
         }
@@ -131,6 +132,17 @@ impl GroupStates {
         Ok(states)
     }
 
+    /// The keys of all groups, without windows.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.table.iter(0).map(|(key, _)| key.as_slice())
+    }
+
+    /// Forgets a group, without windows.
+    pub fn forget(&mut self, key: &RowBytes) {
+        self.table.remove(0, key);
+        self.sets.maps.iter_mut().for_each(|map| map.remove_key(0, key.as_slice()));
+    }
+
     /// The states of a group without rows.
     pub fn empty(&self) -> &[ArrayRef] {
         &self.empty
@@ -153,7 +165,7 @@ impl GroupStates {
             false => rows.iter().map(is_always).collect(),
         };
         self.store(namespace, &rows, &new, &old_at, &always)?;
-        Ok(Touched { groups, keys, always, old_at, old, new })
+        Ok(Touched { groups, keys, key_rows: rows, always, old_at, old, new })
     }
 
     /// The states that groups have.
@@ -480,11 +492,4 @@ impl GroupStates {
         }
         Ok(())
     }
-}
-
-/// The type of the result of the call behind those that have columns already.
-fn result_type(spec: &AggregateSpec, columns: &[Range<usize>]) -> DataType {
-    let call = columns.len();
-    let at = spec.columns.iter().position(|c| *c == super::OutputColumn::Call(call));
-    at.map_or(DataType::Null, |at| spec.output.field(at).data_type().clone())
 }
