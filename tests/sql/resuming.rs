@@ -29,6 +29,18 @@ const JOBS: &[(&str, &str)] = &[
         "SELECT k, v, id FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC, id) AS rn FROM facts) WHERE rn = 1",
     ),
     (
+        "INSERT INTO out_plain SELECT CAST(window_start AS BIGINT), COUNT(*), MAX(v) FROM TABLE(HOP(TABLE facts, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '15' SECOND)) \
+         GROUP BY window_start, window_end",
+        "SELECT CAST(window_start AS BIGINT), COUNT(*), MAX(v) FROM TABLE(HOP(TABLE facts, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '15' SECOND)) \
+         GROUP BY window_start, window_end",
+    ),
+    (
+        "INSERT INTO out_plain SELECT CAST(window_start AS BIGINT), k, COUNT(DISTINCT v) FROM TABLE(TUMBLE(TABLE facts, DESCRIPTOR(ts), INTERVAL '20' SECOND)) \
+         GROUP BY window_start, window_end, k",
+        "SELECT CAST(window_start AS BIGINT), k, COUNT(DISTINCT v) FROM TABLE(TUMBLE(TABLE facts, DESCRIPTOR(ts), INTERVAL '20' SECOND)) \
+         GROUP BY window_start, window_end, k",
+    ),
+    (
         "INSERT INTO out_plain SELECT k, id, SUM(v) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '9' SECOND PRECEDING AND CURRENT ROW) FROM facts",
         "SELECT k, id, SUM(v) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '9' SECOND PRECEDING AND CURRENT ROW) FROM facts",
     ),
