@@ -27,6 +27,7 @@ mod json_path;
 mod now;
 mod number;
 mod pattern;
+mod percentile;
 mod registry;
 mod rewrite;
 mod scalar;

@@ -130,6 +130,7 @@ impl FunctionRegistry {
             registry.register_aggregate_udf(function);
         }
         registry.register_aggregate_udf(super::average::average());
+        registry.register_aggregate_udf(super::percentile::percentile());
         for (alias, name) in super::AGGREGATE_ALIASES {
             if let Some(function) = registry.aggregate(name) {
                 registry.aggregates.insert(alias.to_owned(), function);

@@ -32,6 +32,8 @@ fn aggregates_of_flink_by_their_names() {
         ("SELECT FIRST_VALUE(x) FROM (VALUES (NULL), ('b'), ('c')) AS t(x)", "b", "STRING"),
         ("SELECT LAST_VALUE(x) FROM (VALUES ('a'), ('b'), (NULL)) AS t(x)", "b", "STRING"),
         ("SELECT PERCENTILE(x, 0.5) FROM (VALUES (1), (2), (4), (10)) AS t(x)", "3.0", "DOUBLE"),
+        ("SELECT PERCENTILE(x, 0.95) FROM (VALUES (0), (100), (NULL)) AS t(x)", "95.0", "DOUBLE"),
+        ("SELECT PERCENTILE(x, 1) FROM (VALUES (7), (-1)) AS t(x)", "7.0", "DOUBLE"),
         ("SELECT APPROX_COUNT_DISTINCT(x) FROM (VALUES (1), (2), (2)) AS t(x)", "2", "BIGINT"),
         ("SELECT VAR_POP(CAST(x AS DOUBLE)) FROM (VALUES (1)) AS t(x)", "0.0", "DOUBLE"),
         ("SELECT STDDEV_SAMP(CAST(x AS DOUBLE)) FROM (VALUES (1)) AS t(x)", "NULL", "DOUBLE"),
