@@ -92,6 +92,7 @@ pub struct SinkInput {
 }
 
 /// The connector of a table.
+#[derive(Clone, Copy)]
 enum Connector {
     Topic,
     Filesystem,
@@ -101,15 +102,15 @@ enum Connector {
     Blackhole,
 }
 
-const CONNECTORS: [(&str, fn() -> Connector); 8] = [
-    ("riverrun", || Connector::Topic),
-    ("kafka", || Connector::Topic),
-    ("upsert-kafka", || Connector::Topic),
-    ("filesystem", || Connector::Filesystem),
-    ("socket", || Connector::Socket),
-    ("datagen", || Connector::Datagen),
-    ("print", || Connector::Print),
-    ("blackhole", || Connector::Blackhole),
+const CONNECTORS: [(&str, Connector); 8] = [
+    ("riverrun", Connector::Topic),
+    ("kafka", Connector::Topic),
+    ("upsert-kafka", Connector::Topic),
+    ("filesystem", Connector::Filesystem),
+    ("socket", Connector::Socket),
+    ("datagen", Connector::Datagen),
+    ("print", Connector::Print),
+    ("blackhole", Connector::Blackhole),
 ];
 
 fn connector(table: &Table) -> Result<Connector> {
@@ -122,7 +123,7 @@ fn connector(table: &Table) -> Result<Connector> {
         )));
     };
     let found = CONNECTORS.iter().find(|(known, _)| *known == name);
-    found.map(|(_, make)| make()).ok_or_else(|| {
+    found.map(|(_, connector)| *connector).ok_or_else(|| {
         let nearest = crate::catalog::nearest(name, CONNECTORS.iter().map(|(known, _)| *known));
         let hint = nearest.map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
         Error::invalid(format!(
