@@ -105,33 +105,33 @@ impl Embedded {
 
 impl Backend for Embedded {
     fn execute(&mut self, statement: &str) -> Result<Reply, Complaint> {
-        for parsed in self.session.statements(statement)? {
-            return Ok(match self.session.execute(&parsed)? {
-                Outcome::Done(tag) => Reply::Done(tag),
-                Outcome::Rows { schema, batches } => {
-                    Reply::Rows(Box::new(Fixed::of(&schema, &batches)))
+        let Some(parsed) = self.session.statements(statement)?.into_iter().next() else {
+            return Ok(Reply::Done(String::new()));
+        };
+        Ok(match self.session.execute(&parsed)? {
+            Outcome::Done(tag) => Reply::Done(tag),
+            Outcome::Rows { schema, batches } => {
+                Reply::Rows(Box::new(Fixed::of(&schema, &batches)))
+            }
+            Outcome::Query(query)
+                if query.is_bounded() && (query.retracts() || !query.order().is_empty()) =>
+            {
+                let (schema, control) = (query.schema().clone(), query.control());
+                let net = self.interrupts.during(move || control.cancel(), || query.net())?;
+                Reply::Rows(Box::new(Fixed::of(&schema, &[net])))
+            }
+            Outcome::Query(query) => Reply::Rows(Box::new(Stream::new(query))),
+            Outcome::Job(job) => {
+                let settings = self.session.settings();
+                if settings.until_caught_up() || settings.mode() == RuntimeMode::Batch {
+                    Reply::Done(self.wait(&job)?)
+                } else {
+                    let name = job.name();
+                    self.started.push(job);
+                    Reply::Done(format!("job `{name}` is running"))
                 }
-                Outcome::Query(query)
-                    if query.is_bounded() && (query.retracts() || !query.order().is_empty()) =>
-                {
-                    let (schema, control) = (query.schema().clone(), query.control());
-                    let net = self.interrupts.during(move || control.cancel(), || query.net())?;
-                    Reply::Rows(Box::new(Fixed::of(&schema, &[net])))
-                }
-                Outcome::Query(query) => Reply::Rows(Box::new(Stream::new(query))),
-                Outcome::Job(job) => {
-                    let settings = self.session.settings();
-                    if settings.until_caught_up() || settings.mode() == RuntimeMode::Batch {
-                        Reply::Done(self.wait(&job)?)
-                    } else {
-                        let name = job.name();
-                        self.started.push(job);
-                        Reply::Done(format!("job `{name}` is running"))
-                    }
-                }
-            });
-        }
-        Ok(Reply::Done(String::new()))
+            }
+        })
     }
 
     fn finish(&mut self, waits: bool) -> Result<Vec<String>, Complaint> {
