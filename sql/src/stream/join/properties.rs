@@ -60,7 +60,9 @@ impl Planning<'_> {
     ) -> Planned {
         let mut planned = Planned::source(stream, self.join.schema.clone(), retracts, parallelism);
         planned.keys = self.result_keys();
-        planned.spread_by = self.result_spread();
+        // Rows that are taken back may follow those that replace them, in another batch: changes of a key come from one subtask and yet not in the
+        // order that a sink by key relies on.
+        planned.spread_by = if retracts { None } else { self.result_spread() };
         planned
     }
 
