@@ -109,7 +109,7 @@ fn spread(node: &WindowTvf, windows: Expr) -> PlanResult<LogicalPlan> {
         .build()
 }
 
-/// Rows of a key belong to one session as long as the next is less than `gap` away.
+/// Rows of a key belong to one session as long as the next is at most `gap` away.
 fn sessions(node: &WindowTvf, gap: i64) -> PlanResult<LogicalPlan> {
     let (time, began, session) = ("__time", "__began", "__session");
     let column = |name: &str| Expr::Column(Column::from_name(name));
@@ -128,8 +128,8 @@ fn sessions(node: &WindowTvf, gap: i64) -> PlanResult<LogicalPlan> {
         .build()?
         .alias("__before");
     plan = plan.window(vec![before])?;
-    let new =
-        when((column(time) - column("__before")).lt(lit(gap)), lit(0_i64)).otherwise(lit(1_i64))?;
+    let new = when((column(time) - column("__before")).lt_eq(lit(gap)), lit(0_i64))
+        .otherwise(lit(1_i64))?;
     let mut with_new = own_columns(node);
     with_new.extend([column(time), new.alias(began)]);
     plan = plan.project(with_new)?;

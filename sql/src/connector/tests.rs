@@ -27,6 +27,7 @@ fn table(columns: Vec<Column>, key: &[&str], options: &[(&str, &str)]) -> Table 
         name: "t".into(),
         columns,
         watermark: None,
+        partitioned_by: Vec::new(),
         primary_key: key.iter().map(|name| (*name).into()).collect(),
         options: options.collect::<BTreeMap<_, _>>(),
     }

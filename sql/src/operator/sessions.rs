@@ -11,7 +11,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use hashbrown::HashMap;
 use riverrun_dataflow::{
     Barrier, Batch, Entries, Error, Operator, OperatorContext, OperatorMetrics, OperatorState,
-    Output, RestoredState, Result, Snapshot, Timestamp, Watermark,
+    Output, RestoredState, Result, Snapshot, Timestamp, Watermark, WatermarkFrontier,
 };
 
 use super::calc::evaluate;
@@ -36,7 +36,7 @@ pub struct SessionsSpec {
     pub key: Vec<usize>,
     /// The time of a row.
     pub time: Arc<dyn PhysicalExpr>,
-    /// How long there must be nothing before a session is over, in milliseconds: rows that are exactly so far apart belong to two.
+    /// How long there must be nothing before a session is over, in milliseconds: rows that are exactly so far apart belong to one.
     pub gap: i64,
     /// The rows' columns, then `window_start`, `window_end` and `window_time`.
     pub output: SchemaRef,
@@ -53,6 +53,7 @@ pub struct Sessions {
     waiting: Multimap,
     due: Due,
     reached: Reached,
+    frontier: WatermarkFrontier,
     key_groups: u16,
     metrics: Arc<OperatorMetrics>,
 }
@@ -129,14 +130,16 @@ impl Sessions {
             waiting: Multimap::default(),
             due: Due::default(),
             reached: Reached::default(),
+            frontier: WatermarkFrontier::default(),
             key_groups: 1,
             metrics: Arc::default(),
         })
     }
 
-    /// The last instant of a session whose last row is at `time`.
+    /// How far event time must have come for a session to be over whose last row is at `time`: until then a row exactly a gap later
+    /// may come.
     fn closes(&self, time: Timestamp) -> Timestamp {
-        time.saturating_add(self.spec.gap - 1)
+        time.saturating_add(self.spec.gap)
     }
 
     /// Whether a row comes too late: its own session would be over, and it holds on to no other that is not.
@@ -144,7 +147,7 @@ impl Sessions {
         if self.closes(time) > self.reached.timestamp() {
             return false;
         }
-        let near = |other: Timestamp| (other - time).abs() < self.spec.gap;
+        let near = |other: Timestamp| (other - time).abs() <= self.spec.gap;
         let values = self.waiting.values(ALL, key);
         !values
             .is_some_and(|values| values.iter().any(|(value, _)| near(parted(value.as_slice()).0)))
@@ -160,7 +163,7 @@ impl Sessions {
             let mut session: Vec<(RowBytes, i64)> = Vec::new();
             let mut bounds: Option<(Timestamp, Timestamp)> = None;
             let mut finish = |session: &mut Vec<(RowBytes, i64)>, first, last: Timestamp| {
-                let closes = last.saturating_add(self.spec.gap - 1);
+                let closes = last.saturating_add(self.spec.gap);
                 if closes > now {
                     open.get_or_insert(closes);
                     session.clear();
@@ -181,7 +184,7 @@ impl Sessions {
             for (value, weight) in values.iter() {
                 let (time, _) = parted(value.as_slice());
                 bounds = match bounds {
-                    Some((first, last)) if time - last < self.spec.gap => Some((first, time)),
+                    Some((first, last)) if time - last <= self.spec.gap => Some((first, time)),
                     Some((first, last)) => {
                         finish(&mut session, first, last);
                         Some((time, time))
@@ -241,7 +244,7 @@ impl Operator for Sessions {
         self.metrics = context.metrics.clone();
         for (key, values) in self.waiting.iter(ALL) {
             if let Some((value, _)) = values.iter().next() {
-                let at = parted(value.as_slice()).0.saturating_add(self.spec.gap - 1);
+                let at = parted(value.as_slice()).0.saturating_add(self.spec.gap);
                 self.due.set(key.as_slice(), at);
             }
         }
@@ -287,7 +290,10 @@ impl Operator for Sessions {
             // At the end of the input event time is where the last session ends: a run that goes on from here calls nothing late that was not.
             Watermark::MAX => {
                 let last = self.waiting.iter(ALL).filter_map(|(_, values)| {
-                    values.iter().last().map(|(value, _)| self.closes(parted(value.as_slice()).0))
+                    values
+                        .iter()
+                        .next_back()
+                        .map(|(value, _)| self.closes(parted(value.as_slice()).0))
                 });
                 last.max().unwrap_or(self.reached.timestamp())
             }
@@ -295,7 +301,12 @@ impl Operator for Sessions {
         };
         self.close(now, out)?;
         self.reached.advance_to(now);
-        out.emit_watermark(watermark)
+        // A session comes out when event time is at its end, and its rows are at the millisecond before: what follows must not take them for late.
+        let behind = match watermark {
+            Watermark::MAX => Some(watermark),
+            watermark => self.frontier.advance_to(watermark.timestamp().saturating_sub(1)),
+        };
+        behind.map_or(Ok(()), |watermark| out.emit_watermark(watermark))
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {
@@ -337,7 +348,7 @@ mod tests {
             times.sort_unstable();
             let mut begin = 0;
             for at in 1..=times.len() {
-                if at == times.len() || times[at] - times[at - 1] >= gap {
+                if at == times.len() || times[at] - times[at - 1] > gap {
                     let (first, last) = (times[begin], times[at - 1]);
                     result.extend(
                         times[begin..at].iter().map(|time| (*key, *time, first, last + gap)),
@@ -369,7 +380,7 @@ mod tests {
 
     proptest! {
         /// Rows that are out of order by less than the watermark's delay come out once each, with the bounds of the session that a look at all rows
-        /// finds, before the watermark passes it; also when state is restored in between.
+        /// finds, before the watermark that goes on passes it; also when state is restored in between.
         #[test]
         fn rows_come_out_with_their_sessions(
             rows in proptest::collection::vec((0i64..4, 0i64..6, 0i64..8), 1..60),
@@ -387,7 +398,7 @@ mod tests {
                     let keys = rows.column(0).as_primitive::<Int64Type>();
                     for row in 0..rows.num_rows() {
                         let (start, end) = (times(2).value(row), times(3).value(row));
-                        assert!(end - 1 > reached && times(4).value(row) == end - 1);
+                        assert!(end - 1 > reached - 1 && times(4).value(row) == end - 1);
                         got.push((keys.value(row), times(1).value(row), start, end));
                     }
                 }

@@ -85,7 +85,7 @@ impl StreamPlanner<'_> {
         } else {
             let fields = wanted.iter().map(|at| table.columns[*at].field());
             let wide = Schema::new(fields.collect::<Vec<_>>());
-            Arc::new(DFSchema::try_from(wide).map_err(|error| invalid(error))?)
+            Arc::new(DFSchema::try_from(wide).map_err(invalid)?)
         };
         let mut planned =
             Planned::source(source.stream, all.clone(), source.retracts, source.parallelism);

@@ -67,6 +67,7 @@ impl Affected {
 mod tests {
     use super::*;
 
+    #[expect(clippy::single_range_in_vec_init, reason = "one run of changes is meant")]
     #[test]
     fn changes_that_are_near_each_other_are_one_piece() {
         let affected = Affected::Near { before: 1, after: 3 };
