@@ -266,3 +266,25 @@ fn what_is_kept_is_noted() {
     );
     assert!(bounded.iter().all(|(_, until)| until.is_some()) && bounded.len() == 2, "{bounded:?}");
 }
+
+#[test]
+fn what_is_known_of_a_result() {
+    let tables = two(table(&[], None), table(&[], None));
+    let known = |sql: &str| {
+        let planned = stream(sql, &tables, 2, 1).unwrap().planned;
+        (planned.retracts, planned.keys, planned.spread_by)
+    };
+    let inner = known("SELECT b.n, a.k, a.n FROM a JOIN b ON a.k = b.k");
+    assert_eq!(inner, (false, vec![], Some(vec![1])));
+    // A row that comes for one without a partner may come before that is taken back.
+    let left = known("SELECT b.n, a.k, a.n FROM a LEFT JOIN b ON a.k = b.k");
+    assert_eq!(left, (true, vec![], None));
+    let counts = "(SELECT k, COUNT(*) AS c FROM a GROUP BY k)";
+    let unique =
+        known(&format!("SELECT x.c, x.k, y.c FROM {counts} x JOIN {counts} y ON x.k = y.k"));
+    assert!(unique.0 && unique.1.contains(&vec![1]) && unique.2.is_none(), "{unique:?}");
+    let semi = known(&format!(
+        "SELECT c, k FROM {counts} x WHERE EXISTS (SELECT 1 FROM b WHERE b.k = x.k)"
+    ));
+    assert!(semi.0 && semi.1 == [vec![1]], "{semi:?}");
+}
