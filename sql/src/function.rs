@@ -103,8 +103,7 @@ const INTERNAL: [&str; 8] = [
 ];
 
 /// The same for aggregates. What `rewrite.rs` gives another name is here so that it is listed.
-const AGGREGATE_ALIASES: [(&str, &str); 5] = [
-    ("percentile", "percentile_cont"),
+const AGGREGATE_ALIASES: [(&str, &str); 4] = [
     ("listagg", "string_agg"),
     ("approx_count_distinct", "approx_distinct"),
     ("variance", "var_samp"),

@@ -28,6 +28,10 @@ impl<'a> FileTable<'a> {
         let options = Options::new(table);
         super::no_metadata(table)?;
         options.accept(&["sink.parallelism", super::LOOKUP_REFRESH]);
+        // When Flink begins a new file, and how it tells that a folder is whole: here a file ends with its checkpoint.
+        options.accept_all("sink.rolling-policy.");
+        options.accept_all("sink.partition-commit.");
+        options.accept_all("partition.");
         let path = options.required("path", "the folder, or the file")?;
         let path = PathBuf::from(path.strip_prefix("file://").unwrap_or(path));
         let format = format::of_value(&options)?;

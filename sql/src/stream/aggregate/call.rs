@@ -24,7 +24,7 @@ const INDIFFERENT_TO_REPETITION: &[&str] =
     &["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct", "any_value"];
 
 /// Functions whose state holds all values: it is kept value by value instead.
-const OF_ALL_VALUES: &[&str] = &["median", "percentile_cont"];
+const OF_ALL_VALUES: &[&str] = &["median", "percentile", "percentile_cont"];
 
 /// Plans the calls of an aggregation.
 pub(super) struct Calls<'a> {
