@@ -28,7 +28,7 @@ impl WatermarkStrategy {
         Self { out_of_orderness: i64::try_from(bound.as_millis()).unwrap_or(i64::MAX) }
     }
 
-    fn watermark_after(self, max_timestamp: Timestamp) -> Timestamp {
+    pub(crate) fn watermark_after(self, max_timestamp: Timestamp) -> Timestamp {
         max_timestamp.saturating_sub(self.out_of_orderness).saturating_sub(1)
     }
 }
@@ -79,6 +79,7 @@ impl<T: Record> AssignTimestamps<T> for DataStream<T> {
 pub(crate) struct TimestampAssigner<T, F> {
     operator: String,
     timestamp_of: F,
+    strategy: WatermarkStrategy,
     watermarks: SplitWatermarks,
     _rows: std::marker::PhantomData<fn(T)>,
 }
@@ -88,7 +89,8 @@ impl<T, F> TimestampAssigner<T, F> {
         Self {
             operator: String::new(),
             timestamp_of,
-            watermarks: SplitWatermarks::new(strategy),
+            strategy,
+            watermarks: SplitWatermarks::default(),
             _rows: std::marker::PhantomData,
         }
     }
@@ -113,7 +115,7 @@ impl<T: Record, F: Fn(&T) -> Timestamp + Send> Operator for TimestampAssigner<T,
             return Ok(());
         }
         out.emit(Batch::rows(rows, split))?;
-        self.watermarks.on_rows(split, latest, out)
+        self.watermarks.advance(split, self.strategy.watermark_after(latest), out)
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {
@@ -133,38 +135,47 @@ impl<T: Record, F: Fn(&T) -> Timestamp + Send> Operator for TimestampAssigner<T,
 /// The watermarks of the splits of one subtask: the part of timestamp assignment that does not
 /// depend on the kind of batch.
 #[derive(Debug)]
-pub(crate) struct SplitWatermarks {
-    strategy: WatermarkStrategy,
+pub struct SplitWatermarks {
     merger: WatermarkMerger,
 }
 
-impl SplitWatermarks {
-    pub fn new(strategy: WatermarkStrategy) -> Self {
-        Self { strategy, merger: WatermarkMerger::new(0) }
+impl Default for SplitWatermarks {
+    fn default() -> Self {
+        Self { merger: WatermarkMerger::new(0) }
     }
+}
 
-    /// Rows of `split` were put out, the latest with this timestamp. Behind an exchange there are no splits: all
-    /// rows count as one.
-    pub fn on_rows(
+impl SplitWatermarks {
+    /// Rows of `split` were put out, with which event time has come to `reached` there. Behind an exchange there are no splits:
+    /// all rows count as one.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn advance(
         &mut self,
         split: Option<SplitIndex>,
-        latest: Timestamp,
+        reached: Timestamp,
         out: &mut dyn Output,
     ) -> Result<()> {
         let split = split.unwrap_or(0) as usize;
         self.merger.ensure_input(split);
-        let reached = self.strategy.watermark_after(latest);
         self.merger
             .advance(split, reached)
             .map_or(Ok(()), |watermark| out.emit_watermark(watermark))
     }
 
     /// Only the end of the input passes.
+    ///
+    /// # Errors
+    /// Those of `out`.
     pub fn on_watermark(watermark: Watermark, out: &mut dyn Output) -> Result<()> {
         if watermark == Watermark::MAX { out.emit_watermark(watermark) } else { Ok(()) }
     }
 
     /// A finished split is like an idle one: it promises nothing, and the end of the input follows when all are.
+    ///
+    /// # Errors
+    /// Those of `out`.
     pub fn on_split(
         &mut self,
         split: SplitIndex,

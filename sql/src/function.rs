@@ -44,6 +44,7 @@ pub mod windowing;
 
 pub use fold::Fold;
 pub use registry::{FunctionContext, FunctionRegistry};
+pub(crate) use rewrite::call;
 pub use rewrite::{rewrite, rewrite_expr};
 pub use syntax::parse_prefix;
 pub use table::{TableFunction, TableRows, TableSignature};

@@ -9,12 +9,13 @@ use crate::timestamps::{SplitWatermarks, WatermarkStrategy};
 /// Follows the event time column of each split.
 pub(super) struct ColumnTimestamps {
     operator: String,
+    strategy: WatermarkStrategy,
     watermarks: SplitWatermarks,
 }
 
 impl ColumnTimestamps {
     pub(super) fn new(strategy: WatermarkStrategy) -> Self {
-        Self { operator: String::new(), watermarks: SplitWatermarks::new(strategy) }
+        Self { operator: String::new(), strategy, watermarks: SplitWatermarks::default() }
     }
 }
 
@@ -30,7 +31,7 @@ impl Operator for ColumnTimestamps {
         let times = super::time_column(&self.operator, &columns)?;
         let Some(latest) = times.values().iter().copied().max() else { return Ok(()) };
         out.emit(Batch::columns(columns, split))?;
-        self.watermarks.on_rows(split, latest, out)
+        self.watermarks.advance(split, self.strategy.watermark_after(latest), out)
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMillisecondType;
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions,
+    TimestampMillisecondArray,
+};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::{FilterBuilder, filter_record_batch};
 use datafusion::physical_expr::PhysicalExpr;
@@ -72,6 +77,25 @@ pub fn evaluate(
         .evaluate(rows)
         .and_then(|value| value.into_array(rows.num_rows()))
         .map_err(|error| failed(operator, error))
+}
+
+/// The value of an expression for each row, which must be timestamps in milliseconds; `what` names them in messages.
+///
+/// # Errors
+/// As [`evaluate`]; [`Error::WrongBatch`] if the values are something else.
+pub fn evaluate_times(
+    operator: &str,
+    what: &str,
+    expression: &Arc<dyn PhysicalExpr>,
+    rows: &RecordBatch,
+) -> Result<TimestampMillisecondArray> {
+    let values = evaluate(operator, expression, rows)?;
+    let times = values.as_primitive_opt::<TimestampMillisecondType>();
+    times.cloned().ok_or_else(|| Error::WrongBatch {
+        operator: operator.to_owned(),
+        expected: format!("{what} of TIMESTAMP(3)"),
+        got: values.data_type().to_string(),
+    })
 }
 
 /// For which rows a predicate is true; null is not.

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 use hashbrown::HashMap;
@@ -14,7 +12,7 @@ use riverrun_dataflow::{
     Output, RestoredState, Result, Snapshot, Timestamp, Watermark, WatermarkFrontier,
 };
 
-use super::calc::evaluate;
+use super::calc::evaluate_times;
 use super::emission::BATCH_ROWS;
 use super::reached::Reached;
 use super::windows::timestamps;
@@ -253,14 +251,7 @@ impl Operator for Sessions {
 
     fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Output) -> Result<()> {
         let changes = Changes::of(batch, &self.operator)?;
-        let times = evaluate(&self.operator, &self.spec.time, &changes.rows)?;
-        let Some(times) = times.as_primitive_opt::<TimestampMillisecondType>() else {
-            return Err(Error::WrongBatch {
-                operator: self.operator.clone(),
-                expected: "a time of TIMESTAMP(3)".to_owned(),
-                got: times.data_type().to_string(),
-            });
-        };
+        let times = evaluate_times(&self.operator, "a time", &self.spec.time, &changes.rows)?;
         let columns: Vec<ArrayRef> =
             self.spec.key.iter().map(|at| changes.rows.column(*at).clone()).collect();
         let keys = self.keys.encode(&self.operator, &columns, changes.len())?;
@@ -326,7 +317,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use arrow_array::TimestampMillisecondArray;
-    use arrow_array::types::Int64Type;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Int64Type, TimestampMillisecondType};
     use arrow_schema::{DataType, Field, Schema, TimeUnit};
     use datafusion::physical_expr::expressions::Column;
     use proptest::prelude::*;

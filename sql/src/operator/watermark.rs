@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{Array, ArrayRef};
+use arrow_array::Array;
 use datafusion::physical_expr::PhysicalExpr;
 use riverrun_dataflow::{
-    Batch, Error, Operator, OperatorContext, Output, Result, SplitIndex, SplitStatus, Timestamp,
-    Watermark, WatermarkMerger,
+    Batch, Error, Operator, OperatorContext, Output, Result, SplitIndex, SplitStatus, Watermark,
 };
+use riverrun_operators::timestamps::SplitWatermarks;
 
-use super::calc::evaluate;
+use super::calc::{evaluate, evaluate_times};
 use crate::Changes;
 
 /// What event time follows from.
@@ -30,24 +28,13 @@ pub struct WatermarkSpec {
 pub struct WatermarkAssigner {
     spec: WatermarkSpec,
     operator: String,
-    merger: WatermarkMerger,
+    watermarks: SplitWatermarks,
 }
 
 impl WatermarkAssigner {
     /// The operator of this spec.
     pub fn new(spec: WatermarkSpec) -> Self {
-        Self { spec, operator: "watermark".to_owned(), merger: WatermarkMerger::new(0) }
-    }
-
-    fn highest(&self, values: &ArrayRef) -> Result<Option<Timestamp>> {
-        let Some(values) = values.as_primitive_opt::<TimestampMillisecondType>() else {
-            return Err(Error::WrongBatch {
-                operator: self.operator.clone(),
-                expected: "a watermark of TIMESTAMP(3)".to_owned(),
-                got: values.data_type().to_string(),
-            });
-        };
-        Ok(arrow_array::iterator::ArrayIter::new(values).flatten().max())
+        Self { spec, operator: "watermark".to_owned(), watermarks: SplitWatermarks::default() }
     }
 }
 
@@ -70,20 +57,17 @@ impl Operator for WatermarkAssigner {
                 ),
             });
         }
-        let values = evaluate(&self.operator, &self.spec.watermark, &changes.rows)?;
-        let highest = self.highest(&values)?;
+        let values =
+            evaluate_times(&self.operator, "a watermark", &self.spec.watermark, &changes.rows)?;
+        let highest = values.iter().flatten().max();
         out.emit(changes.into_batch(&self.operator, split)?)?;
         let Some(highest) = highest else { return Ok(()) };
-        let input = split.unwrap_or(0) as usize;
-        self.merger.ensure_input(input);
-        self.merger
-            .advance(input, highest)
-            .map_or(Ok(()), |watermark| out.emit_watermark(watermark))
+        self.watermarks.advance(split, highest, out)
     }
 
     /// Only the end of the input passes.
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {
-        if watermark == Watermark::MAX { out.emit_watermark(watermark) } else { Ok(()) }
+        SplitWatermarks::on_watermark(watermark, out)
     }
 
     fn on_split(
@@ -92,14 +76,6 @@ impl Operator for WatermarkAssigner {
         status: SplitStatus,
         out: &mut dyn Output,
     ) -> Result<()> {
-        let input = split as usize;
-        self.merger.ensure_input(input);
-        let was_idle = self.merger.all_idle();
-        let advanced = self.merger.set_idle(input, status != SplitStatus::Active);
-        out.emit_split(split, status)?;
-        if let Some(watermark) = advanced {
-            out.emit_watermark(watermark)?;
-        }
-        if !was_idle && self.merger.all_idle() { out.emit_idle() } else { Ok(()) }
+        self.watermarks.on_split(split, status, out)
     }
 }

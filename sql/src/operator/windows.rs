@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{
     Array, ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray, UInt32Array,
 };
@@ -12,7 +10,7 @@ use arrow_select::take::{take, take_record_batch};
 use datafusion::physical_expr::PhysicalExpr;
 use riverrun_dataflow::{Batch, Error, Operator, OperatorContext, Output, Result, Timestamp};
 
-use super::calc::evaluate;
+use super::calc::evaluate_times;
 use crate::Changes;
 use crate::plan::WindowKind;
 
@@ -83,14 +81,7 @@ impl Operator for WindowAssigner {
     fn process(&mut self, _input: usize, batch: Batch, out: &mut dyn Output) -> Result<()> {
         let split = batch.split;
         let changes = Changes::of(batch, &self.operator)?;
-        let times = evaluate(&self.operator, &self.spec.time, &changes.rows)?;
-        let Some(times) = times.as_primitive_opt::<TimestampMillisecondType>() else {
-            return Err(Error::WrongBatch {
-                operator: self.operator.clone(),
-                expected: "a time of TIMESTAMP(3)".to_owned(),
-                got: times.data_type().to_string(),
-            });
-        };
+        let times = evaluate_times(&self.operator, "a time", &self.spec.time, &changes.rows)?;
         let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for (row, time) in times.iter().enumerate() {
             let Some(time) = time else { continue };

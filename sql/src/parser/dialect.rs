@@ -2,10 +2,7 @@
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Ident};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -92,33 +89,11 @@ fn table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
             parser.next_token();
         }
     }
-    Ok(call(TABLE_ARGUMENT, arguments))
+    Ok(crate::function::call(TABLE_ARGUMENT, arguments))
 }
 
 /// Whether `, name =>` follows.
 fn is_named_argument(parser: &Parser) -> bool {
     let [_, _, arrow] = parser.peek_tokens_ref::<3>();
     arrow.token == Token::RArrow
-}
-
-/// A plain function call.
-pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    let args = arguments
-        .into_iter()
-        .map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)))
-        .collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args,
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }

@@ -13,7 +13,8 @@ use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::StreamDialect;
-use super::dialect::{TABLE_ARGUMENT, call};
+use super::dialect::TABLE_ARGUMENT;
+use crate::function::call;
 use crate::{Error, Result};
 
 /// Rewrites all grouped windows of a query.
