@@ -43,6 +43,7 @@ mod test_job;
 mod test_pipeline;
 pub mod timestamps;
 pub mod transform;
+mod validity;
 pub mod window;
 
 /// What a program that describes a job needs.

@@ -30,6 +30,8 @@ mod windows;
 pub use constant::{constant_rows, described};
 pub use event_time::EventTime;
 pub use names::FindTable;
+#[cfg(test)]
+pub(crate) use names::Names;
 pub use query::{QueryPlanner, config_options};
 pub use relation::{Relation, Rows};
 pub use temporal_join::{AsOf, TemporalJoin};

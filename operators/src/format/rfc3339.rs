@@ -58,7 +58,7 @@ pub fn to_string(ms: Timestamp) -> String {
 }
 
 /// Year, month and day of a day counted from 1970-01-01; the era-based algorithm of Howard Hinnant.
-fn civil(day: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(day: i64) -> (i64, i64, i64) {
     let shifted = day + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arrow_array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt16Array,
 };
-use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::error::NginxError;
 use super::line::{AccessLine, LineParser};
 use super::row::Request;
 use super::text::{present, text};
+use crate::validity::Validity;
 
 #[cfg(test)]
 mod tests;
@@ -290,32 +291,5 @@ impl Texts {
         let nulls = self.validity.as_mut().and_then(Validity::finish);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
         StringArray::new(offsets, bytes.into(), nulls)
-    }
-}
-
-/// Which values are there; a bitmap only from the first missing one on.
-#[derive(Debug, Default)]
-struct Validity {
-    rows: usize,
-    bits: Option<BooleanBufferBuilder>,
-}
-
-impl Validity {
-    #[inline]
-    fn push(&mut self, valid: bool) {
-        if !valid && self.bits.is_none() {
-            let mut bits = BooleanBufferBuilder::new(self.rows + 1024);
-            bits.append_n(self.rows, true);
-            self.bits = Some(bits);
-        }
-        if let Some(bits) = &mut self.bits {
-            bits.append(valid);
-        }
-        self.rows += 1;
-    }
-
-    fn finish(&mut self) -> Option<NullBuffer> {
-        self.rows = 0;
-        self.bits.take().map(|mut bits| NullBuffer::new(bits.finish()))
     }
 }

@@ -6,17 +6,15 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{Result as DataFusionResult, TableReference, plan_err};
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, TableSource, WindowUDF};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Expr, Statement, Value, visit_expressions_mut};
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::parser::Parser;
 use riverrun_dataflow::ManualClock;
 
 use super::*;
+use crate::parser::StreamDialect;
+use crate::plan::Names;
 
 mod aggregates;
 mod collections;
@@ -26,31 +24,6 @@ mod numbers;
 mod texts;
 mod times;
 
-/// A dialect as that of a session, as far as functions are concerned.
-#[derive(Debug)]
-struct Flink;
-
-impl Dialect for Flink {
-    fn is_identifier_start(&self, character: char) -> bool {
-        GenericDialect.is_identifier_start(character)
-    }
-
-    fn is_identifier_part(&self, character: char) -> bool {
-        GenericDialect.is_identifier_part(character)
-    }
-
-    fn supports_filter_during_aggregation(&self) -> bool {
-        true
-    }
-
-    fn parse_prefix(
-        &self,
-        parser: &mut Parser,
-    ) -> Option<Result<Expr, datafusion::sql::sqlparser::parser::ParserError>> {
-        parse_prefix(parser)
-    }
-}
-
 /// The time of the clock: 2024-03-05 14:07:09.123.
 const NOW: i64 = 1_709_647_629_123;
 
@@ -58,71 +31,23 @@ fn registry() -> FunctionRegistry {
     FunctionRegistry::new(Arc::new(ManualClock::new(NOW)), 7)
 }
 
-/// Plans as a session does: names are looked up in our registry alone.
+/// Plans as a session does, without tables.
 struct Session {
     registry: FunctionRegistry,
     context: SessionContext,
-    options: ConfigOptions,
-}
-
-impl ContextProvider for Session {
-    fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
-        plan_err!("no table {name}")
-    }
-
-    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.registry.scalar(name)
-    }
-
-    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        self.registry.higher_order(name)
-    }
-
-    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.registry.aggregate(name)
-    }
-
-    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.registry.window(name)
-    }
-
-    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
-        None
-    }
-
-    fn options(&self) -> &ConfigOptions {
-        &self.options
-    }
-
-    fn udf_names(&self) -> Vec<String> {
-        self.registry.names().into_iter().map(str::to_owned).collect()
-    }
-
-    fn higher_order_function_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.registry.expr_planners()
-    }
 }
 
 fn context() -> Session {
-    Session { registry: registry(), context: SessionContext::new(), options: ConfigOptions::new() }
+    Session { registry: registry(), context: SessionContext::new() }
 }
 
 /// The first column of what a query answers.
 fn column_of(session: &Session, statement: Statement) -> Result<ArrayRef, String> {
     let options = ParserOptions::new().with_map_string_types_to_utf8view(false);
-    let plan = SqlToRel::new_with_options(session, options)
+    let (nothing, no_hint) = (|_: &str| Ok(None), |_: &str| None);
+    let config = Arc::new(ConfigOptions::new());
+    let names = Names::new(&nothing, &no_hint, &session.registry, config);
+    let plan = SqlToRel::new_with_options(&names, options)
         .sql_statement_to_plan(statement)
         .map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -137,7 +62,7 @@ fn column_of(session: &Session, statement: Statement) -> Result<ArrayRef, String
 }
 
 fn parse(sql: &str) -> Result<Statement, String> {
-    let mut parsed = Parser::parse_sql(&Flink, sql).map_err(|error| error.to_string())?;
+    let mut parsed = Parser::parse_sql(&StreamDialect, sql).map_err(|error| error.to_string())?;
     let mut statement = parsed.remove(0);
     rewrite(&mut statement).map_err(|error| error.to_string())?;
     Ok(statement)

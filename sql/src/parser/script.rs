@@ -34,11 +34,7 @@ pub struct Parsed {
 pub fn parse_script(text: &str) -> Result<Vec<Parsed>> {
     let source = Source::new(text)?;
     let dialect = StreamDialect;
-    let mut parser = StatementParser {
-        parser: Parser::new(&dialect).with_tokens_with_locations(source.tokens.clone()),
-        source: &source,
-        half_closed: false,
-    };
+    let mut parser = StatementParser::new(&source, &dialect);
     let mut statements = Vec::new();
     loop {
         while parser.parser.consume_token(&Token::SemiColon) {}
@@ -81,11 +77,7 @@ pub fn is_complete(text: &str) -> bool {
 pub(crate) fn parse_expression(text: &str) -> Result<Expr> {
     let source = Source::new(text)?;
     let dialect = StreamDialect;
-    let mut parser = StatementParser {
-        parser: Parser::new(&dialect).with_tokens_with_locations(source.tokens.clone()),
-        source: &source,
-        half_closed: false,
-    };
+    let mut parser = StatementParser::new(&source, &dialect);
     let mut expr = parser.parser.parse_expr().map_err(syntax)?;
     if parser.parser.peek_token().token != Token::EOF {
         return Err(parser.unexpected("the end of the expression"));
@@ -128,6 +120,13 @@ pub(super) struct StatementParser<'a> {
     pub(super) source: &'a Source<'a>,
     /// Half of a `>>` was taken: the other half closes the type around.
     pub(super) half_closed: bool,
+}
+
+impl<'a> StatementParser<'a> {
+    fn new(source: &'a Source<'a>, dialect: &'a StreamDialect) -> Self {
+        let parser = Parser::new(dialect).with_tokens_with_locations(source.tokens.clone());
+        Self { parser, source, half_closed: false }
+    }
 }
 
 impl StatementParser<'_> {

@@ -1,5 +1,7 @@
 //! For tests of whole queries: a job run in one thread, its rows arriving in an order drawn from a seed, and the same query in batch.
 
+pub(crate) mod facts;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};

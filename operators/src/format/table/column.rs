@@ -16,6 +16,7 @@ use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer, ScalarBuffer}
 use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
 
 use super::fault::{Fault, UnfitTable};
+use crate::validity::Validity;
 
 /// A column that grows row by row.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl Column {
     /// Number of rows.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.validity.rows
+        self.validity.len()
     }
 
     /// The type as SQL calls it.
@@ -343,40 +344,6 @@ impl Texts {
         let finished = (offsets(&mut self.ends), replace(&mut self.bytes));
         self.ends.reserve(room);
         finished
-    }
-}
-
-/// Which values are there; a bitmap only from the first missing one on.
-#[derive(Debug, Default)]
-struct Validity {
-    rows: usize,
-    bits: Option<BooleanBufferBuilder>,
-}
-
-impl Validity {
-    #[inline]
-    fn push(&mut self, valid: bool) {
-        if !valid && self.bits.is_none() {
-            let mut bits = BooleanBufferBuilder::new(self.rows + 1024);
-            bits.append_n(self.rows, true);
-            self.bits = Some(bits);
-        }
-        if let Some(bits) = &mut self.bits {
-            bits.append(valid);
-        }
-        self.rows += 1;
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        if let Some(bits) = &mut self.bits {
-            bits.truncate(rows.min(bits.len()));
-        }
-        self.rows = self.rows.min(rows);
-    }
-
-    fn finish(&mut self) -> Option<NullBuffer> {
-        self.rows = 0;
-        self.bits.take().map(|mut bits| NullBuffer::new(bits.finish()))
     }
 }
 

@@ -10,6 +10,8 @@
 
 use arrow_schema::TimeUnit;
 
+use crate::format::rfc3339;
+
 /// How timestamps are written: Flink's `json.timestamp-format.standard`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimestampFormat {
@@ -165,27 +167,13 @@ pub(super) fn parse_timestamp(
         .checked_add(nanos / (1_000_000_000 / per_second))
 }
 
-/// Year, month and day of a day counted from 1970-01-01.
-fn civil(day: i64) -> (i64, i64, i64) {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 fn two(n: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8]);
 }
 
 /// Appends `YYYY-MM-DD`; a year that four digits do not hold is written with its sign and as many as it needs.
 pub(super) fn write_date(days: i64, out: &mut Vec<u8>) {
-    let (year, month, day) = civil(days);
+    let (year, month, day) = rfc3339::civil(days);
     if (0..=9999).contains(&year) {
         two(year / 100, out);
         two(year % 100, out);

@@ -5,13 +5,14 @@
 
 use super::event::{Auction, Bid, NexmarkEvent, Person};
 use super::schedule::EventKind;
+use crate::format::write_integer;
 
 impl NexmarkEvent {
     /// Appends the combined record, one JSON object without a line end: `event_type`, and `person`, `auction` and `bid`, of
     /// which one is an object and the others are null.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"event_type\":");
-        push_integer(self.kind() as i64, out);
+        write_integer(self.kind() as i64, out);
         for kind in EventKind::ALL {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(kind.name().as_bytes());
@@ -95,15 +96,15 @@ impl NexmarkEvent {
 
 /// Appends a row of the bounded table that query 13 looks keys up in, `key,value`, without a line end. It has ten thousand, from 0 on.
 pub fn side_input_row(key: u32, out: &mut Vec<u8>) {
-    push_integer(i64::from(key), out);
+    write_integer(i64::from(key), out);
     out.extend_from_slice(b",value ");
-    push_integer(i64::from(key), out);
+    write_integer(i64::from(key), out);
 }
 
 trait Row {
     fn field(&mut self, name: &str) -> &mut Vec<u8>;
     fn integer(&mut self, name: &str, value: i64) {
-        push_integer(value, self.field(name));
+        write_integer(value, self.field(name));
     }
     fn text(&mut self, name: &str, value: &str);
     fn time(&mut self, name: &str, value: i64);
@@ -159,24 +160,6 @@ impl Row for CsvRow<'_> {
     fn time(&mut self, name: &str, value: i64) {
         push_time(value, self.field(name));
     }
-}
-
-fn push_integer(value: i64, out: &mut Vec<u8>) {
-    if value < 0 {
-        out.push(b'-');
-    }
-    let mut left = value.unsigned_abs();
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 /// `2015-07-15 00:00:00.000`, the form that SQL's formats read by default; in UTC.
