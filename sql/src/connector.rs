@@ -231,6 +231,17 @@ pub fn present_version(table: &Table) -> Result<Option<u64>> {
     }
 }
 
+/// The columns to read for those at these positions: they themselves, then what is missing of the key by which the table's rows replace
+/// each other, if they do.
+pub(crate) fn columns_to_read(table: &Table, columns: &[usize]) -> Vec<usize> {
+    let mut read = columns.to_vec();
+    if matches!(sink_mode(table), Ok(SinkMode::Upsert { .. })) {
+        let key = table.primary_key.iter().filter_map(|name| table.position(name));
+        read.extend(key.filter(|at| !columns.contains(at)));
+    }
+    read
+}
+
 fn read_only(table: &Table) -> Error {
     Error::Refused(format!(
         "table `{}` takes no rows: its connector '{}' is only for reading",

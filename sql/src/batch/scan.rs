@@ -124,10 +124,8 @@ fn read_table(
     take: &mut dyn FnMut(RecordBatch) -> riverrun_dataflow::Result<()>,
 ) -> crate::Result<()> {
     let read = table.source_columns();
-    let mut wanted: Vec<usize> = columns.iter().map(|at| read[*at]).collect();
-    let key: Vec<usize> =
-        table.primary_key.iter().filter_map(|name| table.position(name)).collect();
-    wanted.extend(key.iter().filter(|at| !wanted.contains(at)).copied().collect::<Vec<_>>());
+    let asked: Vec<usize> = columns.iter().map(|at| read[*at]).collect();
+    let wanted = connector::columns_to_read(table, &asked);
     let env = Environment::new(format!("scan of {}", relation.name));
     let scan = ScanOptions { bounded: true, ..ScanOptions::default() };
     let source = connector::source(&env, table, &wanted, &scan)?;

@@ -260,8 +260,6 @@ impl Session {
     /// A planner with the session's settings.
     pub(super) fn stream_planner<'a>(&self, env: &'a Environment) -> StreamPlanner<'a> {
         let mut planner = StreamPlanner::new(env);
-        planner.state_ttl = self.settings.duration("table.exec.state.ttl");
-        planner.until_caught_up = self.settings.until_caught_up();
         planner.settings = self.settings.clone();
         planner
     }

@@ -152,7 +152,7 @@ impl StreamPlanner<'_> {
         });
         let columns: Vec<usize> = (0..spec.keys.len()).collect();
         // The one group of a query without GROUP BY, and grand totals, are always there.
-        let ttl = self.state_ttl.filter(|_| spec.always.is_empty());
+        let ttl = self.state_ttl().filter(|_| spec.always.is_empty());
         let until = ttl.map(|ttl| format!("it was not touched for {} ms", ttl.as_millis()));
         self.note_groups("aggregate", &spec, schema, until);
         let ttl = ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));

@@ -58,7 +58,7 @@ impl StreamPlanner<'_> {
         let retracts = planning.result_retracts();
         let spec = self.join_spec(&planning, retracts)?;
         let keeps = planning.keeps();
-        let until = self.state_ttl.map(|ttl| {
+        let until = self.state_ttl().map(|ttl| {
             format!("nothing has happened to its key for {ttl:?} (table.exec.state.ttl)")
         });
         self.note_state("join", keeps, until);
@@ -124,7 +124,7 @@ impl StreamPlanner<'_> {
             filter,
             output: planning.join.schema.inner().clone(),
             retracts,
-            time_to_live: self.state_ttl,
+            time_to_live: self.state_ttl(),
         })
     }
 

@@ -23,10 +23,6 @@ pub struct StreamPlanner<'a> {
     pub env: &'a Environment,
     /// What expressions need to be planned.
     pub props: ExecutionProps,
-    /// How long state that is not touched is kept; `None`: for ever.
-    pub state_ttl: Option<Duration>,
-    /// Whether sources end where they end now.
-    pub until_caught_up: bool,
     /// Whether a source was added that has no end.
     pub(super) endless: bool,
     /// What is read of the columns of the plan that is about to be walked.
@@ -43,13 +39,16 @@ impl<'a> StreamPlanner<'a> {
         Self {
             env,
             props: ExecutionProps::new(),
-            state_ttl: None,
-            until_caught_up: false,
             endless: false,
             parts: None,
             settings: Settings::default(),
             state: Vec::new(),
         }
+    }
+
+    /// How long state that is not touched is kept; `None`: for ever.
+    pub(super) fn state_ttl(&self) -> Option<Duration> {
+        self.settings.duration("table.exec.state.ttl")
     }
 
     /// Whether all sources that were added so far have an end.

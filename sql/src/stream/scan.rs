@@ -64,17 +64,14 @@ impl StreamPlanner<'_> {
     ) -> Result<Planned> {
         let read = table.source_columns();
         let columns: Vec<usize> = columns.iter().map(|at| read[*at]).collect();
-        let key = table.primary_key.iter().filter_map(|name| table.position(name));
-        // The key of a table whose rows replace each other is read even if nobody asks for it.
-        let mut wanted = columns.clone();
-        wanted.extend(key.filter(|at| !columns.contains(at)));
+        let wanted = connector::columns_to_read(table, &columns);
         let fields =
             columns.iter().zip(parts.iter().flatten()).filter_map(|(at, part)| match part {
                 Part::Fields(fields) if !fields.is_empty() => Some((*at, fields.clone())),
                 _ => None,
             });
         let scan = ScanOptions {
-            bounded: self.until_caught_up,
+            bounded: self.settings.until_caught_up(),
             fields: fields.collect(),
             ..ScanOptions::default()
         };
