@@ -29,11 +29,11 @@ use super::spec::{AggregateSpec, OutputColumn};
 use crate::Changes;
 use crate::aggregate::Accumulator;
 use crate::operator::calc::failed;
+use crate::operator::emission::BATCH_ROWS;
 use crate::operator::reached::Reached;
 use crate::state::{RowBytes, RowCodec};
 
 const TABLE: u8 = 0;
-const BATCH_ROWS: usize = 8_192;
 
 /// What a [`SessionAssigner`] does.
 #[derive(Debug, Clone)]

@@ -19,10 +19,8 @@ use super::spec::{AggregateSpec, OutputColumn};
 use super::states::{GroupStates, Kept, PaneResults, TABLE};
 use super::windows::WindowLayout;
 use crate::Changes;
+use crate::operator::emission::BATCH_ROWS;
 use crate::operator::reached::Reached;
-
-/// Rows of a batch of results.
-const BATCH_ROWS: usize = 8_192;
 
 /// What is aggregated in windows.
 #[derive(Debug, Clone)]

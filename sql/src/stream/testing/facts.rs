@@ -13,7 +13,7 @@ use crate::catalog::{MemoryTable, WatermarkDefinition};
 pub(crate) type Row = (Option<i64>, i64, Option<String>, i64);
 
 /// The rows with the columns k, ts, s and n.
-fn rows(rows: &[Row]) -> RecordBatch {
+pub(crate) fn rows(rows: &[Row]) -> RecordBatch {
     let schema = Schema::new(vec![
         Field::new("k", DataType::Int64, true),
         Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),

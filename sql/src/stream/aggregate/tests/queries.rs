@@ -2,32 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 
 use crate::Changes;
 use crate::catalog::{MemoryTable, WatermarkDefinition};
+use crate::stream::testing::facts::{Row, rows};
 use crate::stream::testing::{Tables, batch, stream};
-
-/// Key, time in seconds, name, number.
-type Row = (Option<i64>, i64, Option<String>, i64);
-
-fn rows(rows: &[Row]) -> RecordBatch {
-    let schema = Schema::new(vec![
-        Field::new("k", DataType::Int64, true),
-        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
-        Field::new("s", DataType::Utf8, true),
-        Field::new("n", DataType::Int64, true),
-    ]);
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.0))),
-        Arc::new(TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.1 * 1000))),
-        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.2.clone()))),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.3))),
-    ];
-    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
-}
 
 /// A table with event time whose rows are up to `lag` seconds out of order.
 fn table(of: &[Row], lag: i64) -> Tables {
