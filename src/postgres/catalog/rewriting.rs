@@ -45,6 +45,39 @@ pub(super) fn rewrite(query: &str) -> String {
     join(&out)
 }
 
+/// The number of columns of a query that has no rows whatever it says of them: every SELECT of its UNIONs begins its FROM with a table that
+/// is always empty, and adds nothing up.
+pub(super) fn columns_of_nothing(query: &str) -> Option<usize> {
+    let tokens: Vec<&str> = tokens(query)
+        .filter(|token| token.kind != TokenKind::Space)
+        .map(|token| &query[token.start..token.end])
+        .collect();
+    let (mut depth, mut in_list, mut first, mut columns) = (0, false, None, 0);
+    for (at, token) in tokens.iter().enumerate() {
+        match token.to_ascii_uppercase().as_str() {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            _ if depth > 0 => {}
+            "SELECT" if !in_list => (in_list, columns) = (true, 1),
+            "," if in_list => columns += 1,
+            "FROM" if in_list => {
+                let qualified = tokens.get(at + 1)?.eq_ignore_ascii_case("pg_catalog");
+                let table = tokens.get(if qualified { at + 3 } else { at + 1 })?;
+                if !is_always_empty(&table.to_ascii_lowercase()) {
+                    return None;
+                }
+                in_list = false;
+                first.get_or_insert(columns);
+            }
+            "COUNT" | "SUM" | "MIN" | "MAX" | "STRING_AGG" | "ARRAY_AGG" | "BOOL_OR" => {
+                return None;
+            }
+            _ => {}
+        }
+    }
+    first.filter(|_| !in_list)
+}
+
 /// Whether a query behind this token stands for a value.
 fn begins_value(before: Option<&String>) -> bool {
     before.is_some_and(|token| {
@@ -154,6 +187,19 @@ fn is_symbol(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn queries_of_empty_tables_have_no_rows() {
+        for (query, columns) in [
+            ("SELECT a, f(b, c) FROM pg_catalog.pg_publication p JOIN x ON (p.a = x.a)", Some(2)),
+            ("SELECT a FROM pg_publication UNION SELECT b FROM pg_policy ORDER BY 1", Some(1)),
+            ("SELECT a FROM pg_publication UNION SELECT b FROM pg_class", None),
+            ("SELECT count(*) FROM pg_publication", None),
+            ("SELECT 1", None),
+        ] {
+            assert_eq!(columns_of_nothing(query), columns, "{query}");
+        }
+    }
 
     #[test]
     fn queries_keep_their_meaning() {

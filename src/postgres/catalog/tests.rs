@@ -150,3 +150,33 @@ fn queries_about_data_are_not_taken() {
         assert!(!is_about_catalog(statement), "{statement}");
     }
 }
+
+/// The last question of psql's `\d orders`.
+const PSQL_PUBLICATIONS: &str = r#"SELECT pubname
+     , NULL
+     , NULL
+FROM pg_catalog.pg_publication p
+     JOIN pg_catalog.pg_publication_namespace pn ON p.oid = pn.pnpubid
+     JOIN pg_catalog.pg_class pc ON pc.relnamespace = pn.pnnspid
+WHERE pc.oid ='759143467' and pg_catalog.pg_relation_is_publishable('759143467')
+UNION
+SELECT pubname
+     , pg_get_expr(pr.prqual, c.oid)
+     , (CASE WHEN pr.prattrs IS NOT NULL THEN
+         (SELECT string_agg(attname, ', ')
+           FROM pg_catalog.generate_series(0, pg_catalog.array_upper(pr.prattrs::pg_catalog.int2[], 1)) s,
+                pg_catalog.pg_attribute
+          WHERE attrelid = pr.prrelid AND attnum = prattrs[s])
+        ELSE NULL END) FROM pg_catalog.pg_publication p
+     JOIN pg_catalog.pg_publication_rel pr ON p.oid = pr.prpubid
+     JOIN pg_catalog.pg_class c ON c.oid = pr.prrelid
+WHERE pr.prrelid = '759143467'
+ORDER BY 1"#;
+
+#[test]
+fn psql_finds_no_publications() {
+    assert_eq!(ask(PSQL_PUBLICATIONS), Vec::<String>::new());
+    let (schema, _) =
+        futures_executor::block_on(query(PSQL_PUBLICATIONS, &snapshot())).expect("as above");
+    assert_eq!(schema.fields().len(), 3);
+}
