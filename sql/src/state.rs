@@ -13,12 +13,14 @@
 //! partitioner of the HASH edge before the operator.
 
 mod buckets;
+mod growing;
 mod layout;
 mod multimap;
 mod partitioner;
 mod rows;
 
 pub use buckets::{Buckets, Layout, Record};
+pub use growing::GrowingSets;
 pub use layout::{LaidOut, RowLayout};
 pub use multimap::{Iter as ValueIter, Multimap, Values};
 pub use partitioner::RowKeyPartitioner;

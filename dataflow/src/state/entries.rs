@@ -19,7 +19,62 @@ pub struct KeyedState {
     /// Namespaces that went as a whole, as (table, namespace): to be applied before the groups.
     pub dropped: Vec<(u8, i64)>,
     /// Non-empty groups in ascending order.
+    #[serde(with = "whole_groups")]
     pub groups: Vec<(KeyGroup, Vec<u8>)>,
+}
+
+/// The bytes of a group move as one piece. Serde on its own takes a `Vec<u8>` for a list of numbers and visits each; what is
+/// written is the same.
+mod whole_groups {
+    use std::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::KeyGroup;
+
+    struct Piece<'a>(&'a [u8]);
+
+    impl Serialize for Piece<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(self.0)
+        }
+    }
+
+    struct Owned(Vec<u8>);
+
+    impl<'de> Deserialize<'de> for Owned {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Bytes;
+            impl Visitor<'_> for Bytes {
+                type Value = Owned;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("bytes")
+                }
+                fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Owned, E> {
+                    Ok(Owned(bytes.to_vec()))
+                }
+                fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Owned, E> {
+                    Ok(Owned(bytes))
+                }
+            }
+            deserializer.deserialize_byte_buf(Bytes)
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        groups: &[(KeyGroup, Vec<u8>)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(groups.iter().map(|(group, bytes)| (group, Piece(bytes))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(KeyGroup, Vec<u8>)>, D::Error> {
+        let groups = Vec::<(KeyGroup, Owned)>::deserialize(deserializer)?;
+        Ok(groups.into_iter().map(|(group, Owned(bytes))| (group, bytes)).collect())
+    }
 }
 
 /// One change of keyed state.

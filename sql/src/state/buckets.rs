@@ -69,6 +69,11 @@ impl Buckets {
         }
     }
 
+    /// Nothing yet, where a snapshot has been taken already: what is added is a change since then.
+    pub fn tracking(layouts: [Layout; 2]) -> Self {
+        Self { tracking: true, ..Self::new(layouts) }
+    }
+
     /// Number of keys.
     pub fn keys(&self) -> usize {
         self.table.len()
@@ -182,6 +187,24 @@ impl Buckets {
         self.slots[slot as usize].sides[side]
             .add(self.layouts[side], record, self.tracking)
             .map_err(|bucket::TooMuch(what)| Error::state(operator, what))
+    }
+
+    /// Adds a row with the weight 1 if it is not there; true if it was not.
+    ///
+    /// # Errors
+    /// As [`Buckets::add`].
+    pub fn insert(&mut self, operator: &str, slot: u32, side: usize, row: &[u8]) -> Result<bool> {
+        if self.find_row(slot, side, row).is_some() {
+            return Ok(false);
+        }
+        let record = Record { at: 0, weight: 1, matches: 0, time: 0, row };
+        self.add(operator, slot, side, &record).map(|()| true)
+    }
+
+    /// Takes out all rows of a key.
+    pub fn clear(&mut self, slot: u32) {
+        (0..2).for_each(|side| self.expire(slot, side, i64::MAX, |_| {}));
+        self.release(slot);
     }
 
     /// Sets the number of matches of a record.

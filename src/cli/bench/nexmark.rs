@@ -4,6 +4,7 @@ mod output;
 mod queries;
 mod run;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use serde_json::json;
 
 use self::queries::{QUERIES, Query};
 use self::run::{Measured, Workplace};
-use crate::cli::generate::nexmark::{Events, make_topics, write_events, write_side_input};
+use crate::cli::generate::nexmark::{
+    COMBINED, Events, make_topics, write_events, write_side_input,
+};
 use crate::cli::output::{OutputFormat, new_table, print_json, print_table};
 use crate::expected::Expected;
 
@@ -39,9 +42,12 @@ pub(in crate::cli) struct Nexmark {
     /// Compare results with those in this folder; tests/compat/nexmark_reference.py makes them
     #[arg(long, value_name = "DIR", conflicts_with = "blackhole")]
     reference: Option<PathBuf>,
-    /// Write results nowhere, to measure the queries alone
+    /// Write results nowhere, to measure the queries alone; query 10, which is about files, writes them still
     #[arg(long)]
     blackhole: bool,
+    /// Read the events that `riverrun generate nexmark --out DIR --parts N` wrote, instead of making them [default: a topic of new ones]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["crash", "partitions", "seed", "rate", "start", "out_of_order", "count"])]
+    files: Option<PathBuf>,
     /// Kill each query in the middle, and let it go on from its last checkpoint
     #[arg(long)]
     crash: bool,
@@ -85,6 +91,10 @@ impl Nexmark {
     }
 
     fn run_in(&self, folder: &Path) -> anyhow::Result<()> {
+        let events = match &self.files {
+            Some(files) => count_lines(&files.join(COMBINED))?,
+            None => self.events.count,
+        };
         let shared = if self.crash { None } else { Some(self.filled(folder)?) };
         let mut table =
             new_table(&["query", "rows", "events/s", "wall s", "CPU s", "state", "result"]);
@@ -100,7 +110,7 @@ impl Nexmark {
                 Ok(_) => {}
                 Err(_) => failed += 1,
             }
-            self.show(query, measured.as_ref(), &mut table)?;
+            self.show(query, events, measured.as_ref(), &mut table)?;
         }
         print_table(self.output, &table)?;
         match (wrong, failed) {
@@ -129,10 +139,12 @@ impl Nexmark {
     fn filled(&self, folder: &Path) -> anyhow::Result<Workplace> {
         let workplace = self.open(folder, self.parallelism)?;
         make_topics(workplace.store(), self.partitions(), false)?;
-        let all = 0..self.events.count;
-        write_events(workplace.store(), &self.events, all, self.partitions(), false)?;
+        if self.files.is_none() {
+            let all = 0..self.events.count;
+            write_events(workplace.store(), &self.events, all, self.partitions(), false)?;
+        }
         write_side_input(workplace.store())?;
-        workplace.define()?;
+        workplace.define(self.files.as_deref())?;
         Ok(workplace)
     }
 
@@ -176,7 +188,7 @@ impl Nexmark {
         let workplace = self.open(folder, self.parallelism)?;
         make_topics(workplace.store(), self.partitions(), false)?;
         write_side_input(workplace.store())?;
-        workplace.define()?;
+        workplace.define(None)?;
         workplace.run_into_the_middle(*query, |from, to| {
             let at = |fraction: f64| (self.events.count as f64 * fraction) as u64;
             let part = at(from)..at(to);
@@ -190,6 +202,7 @@ impl Nexmark {
     fn show(
         &self,
         query: Query,
+        events: u64,
         measured: Result<&Measured, &anyhow::Error>,
         table: &mut Table,
     ) -> anyhow::Result<()> {
@@ -199,13 +212,13 @@ impl Nexmark {
             Ok(Measured { compared: Some(Err(difference)), .. }) => format!("WRONG: {difference}"),
             Err(error) => format!("cannot be run: {error:#}"),
         };
-        let rate = |run: &Measured| self.events.count as f64 / run.wall.as_secs_f64();
+        let rate = |run: &Measured| events as f64 / run.wall.as_secs_f64();
         if self.output == OutputFormat::Json {
             let run = measured.ok();
             return print_json(&json!({
                 "query": query.name,
                 "parallelism": self.parallelism,
-                "events": self.events.count,
+                "events": events,
                 "rows": run.map(|run| run.rows),
                 "events_per_second": run.map(|run| rate(run).round()),
                 "wall_seconds": run.map(|run| run.wall.as_secs_f64()),
@@ -229,4 +242,24 @@ impl Nexmark {
         table.add_row(cells);
         Ok(())
     }
+}
+
+/// How many lines the files in a folder have.
+fn count_lines(folder: &Path) -> anyhow::Result<u64> {
+    let context =
+        || format!("cannot read {}: `riverrun generate nexmark --out` makes it", folder.display());
+    let mut lines = 0;
+    for entry in std::fs::read_dir(folder).with_context(context)? {
+        let mut file = std::fs::File::open(entry.with_context(context)?.path())?;
+        let mut part = vec![0; 1 << 18];
+        loop {
+            let read = file.read(&mut part).with_context(context)?;
+            if read == 0 {
+                break;
+            }
+            lines += memchr::memchr_iter(b'\n', &part[..read]).count() as u64;
+        }
+    }
+    anyhow::ensure!(lines > 0, "there are no events in {}", folder.display());
+    Ok(lines)
 }

@@ -14,7 +14,7 @@ use riverrun_operators::generate::{
 use crate::cli::data_dir::DataDir;
 
 /// The name of the topic or folder that holds events of all kinds.
-const COMBINED: &str = "nexmark";
+pub(in crate::cli) const COMBINED: &str = "nexmark";
 /// How many rows the bounded table of query 13 has.
 const SIDE_INPUT_ROWS: u32 = 10_000;
 

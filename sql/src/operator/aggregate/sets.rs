@@ -3,20 +3,50 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, new_null_array};
-use riverrun_dataflow::Result;
+use riverrun_dataflow::{Entries, KeyedState, Result, SnapshotKind};
 
+use super::partial::SetView;
 use super::spec::{AggregateSpec, Over};
 use crate::aggregate::Rows;
 use crate::operator::calc::failed;
-use crate::state::{Multimap, RowCodec};
+use crate::state::{EncodedRows, GrowingSets, Multimap, RowCodec, Values};
 
 /// The multisets of an aggregation, by group.
 pub(super) struct Sets {
     spec: Arc<AggregateSpec>,
-    pub maps: Vec<Multimap>,
+    kept: Vec<Kept>,
     pub codecs: Vec<RowCodec>,
     /// For each set a value of which every column is null.
     nulls: Vec<Box<[u8]>>,
+}
+
+/// How the values of a set are kept.
+enum Kept {
+    /// In their order, with their weights.
+    Ordered(Multimap),
+    /// Whether they are there: enough to count different values that are never taken back.
+    Growing(GrowingSets),
+}
+
+impl Kept {
+    fn new(spec: &AggregateSpec, set: usize) -> Self {
+        let is_listed = |over| match over {
+            Over::Extreme { set: of, .. } | Over::All { set: of, .. } => of == set,
+            Over::Rows | Over::Distinct { .. } => false,
+        };
+        if spec.retracts || spec.calls.iter().any(|call| is_listed(call.over)) {
+            Self::Ordered(Multimap::default())
+        } else {
+            Self::Growing(GrowingSets::default())
+        }
+    }
+
+    fn values(&self, namespace: i64, key: &[u8]) -> Option<&Values<i64>> {
+        match self {
+            Self::Ordered(map) => map.values(namespace, key),
+            Self::Growing(_) => None,
+        }
+    }
 }
 
 /// The codecs of the values of sets.
@@ -33,8 +63,92 @@ impl Sets {
             Ok(codec.encode(operator, &columns, 1)?.row(0).into())
         });
         let nulls = nulls.collect::<Result<_>>()?;
-        let maps = spec.sets.iter().map(|_| Multimap::default()).collect();
-        Ok(Self { spec: spec.clone(), maps, codecs, nulls })
+        let kept = (0..spec.sets.len()).map(|set| Kept::new(spec, set)).collect();
+        Ok(Self { spec: spec.clone(), kept, codecs, nulls })
+    }
+
+    /// Adds to the weights of values of groups, and calls `changed(row, group, by)` where a value has appeared or vanished.
+    pub fn add(
+        &mut self,
+        operator: &str,
+        namespace: i64,
+        added: &SetView<'_>,
+        group_of_row: &[usize],
+        keys: &EncodedRows,
+        mut changed: impl FnMut(usize, usize, i64),
+    ) -> Result<()> {
+        match self.kept.get_mut(added.set) {
+            None => Err(failed(operator, format!("there is no set number {}", added.set))),
+            Some(Kept::Ordered(map)) => {
+                for row in added.rows.clone() {
+                    let (group, value) = (group_of_row[row], added.values.value(row));
+                    let weight = added.weights.value(row);
+                    let (old, new) = map.add(namespace, keys.row(group), value, weight);
+                    let change = i64::from(new > 0) - i64::from(old > 0);
+                    if change != 0 {
+                        changed(row, group, change);
+                    }
+                }
+                Ok(())
+            }
+            Some(Kept::Growing(sets)) => {
+                let pane = sets.pane(namespace);
+                let mut slots: Vec<Option<u32>> = vec![None; keys.len()];
+                for row in added.rows.clone() {
+                    let (group, value) = (group_of_row[row], added.values.value(row));
+                    let slot = match slots[group] {
+                        Some(slot) => slot,
+                        None => *slots[group].insert(pane.slot(keys.row(group))),
+                    };
+                    if pane.insert(operator, slot, 0, value)? {
+                        changed(row, group, 1);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets the values of a group.
+    pub fn forget(&mut self, namespace: i64, key: &[u8]) {
+        self.kept.iter_mut().for_each(|kept| match kept {
+            Kept::Ordered(map) => map.remove_key(namespace, key),
+            Kept::Growing(sets) => sets.remove_key(namespace, key),
+        });
+    }
+
+    /// Forgets a namespace.
+    pub fn drop_namespace(&mut self, namespace: i64) {
+        self.kept.iter_mut().for_each(|kept| match kept {
+            Kept::Ordered(map) => map.drop_namespace(namespace),
+            Kept::Growing(sets) => sets.drop_namespace(namespace),
+        });
+    }
+
+    /// Puts all sets into a snapshot, as tables from number `first` on.
+    pub fn snapshot_into(
+        &mut self,
+        operator: &str,
+        first: u8,
+        kind: SnapshotKind,
+        key_groups: u16,
+        entries: &mut Entries,
+    ) -> Result<()> {
+        (first..).zip(&mut self.kept).try_for_each(|(table, kept)| match kept {
+            Kept::Ordered(map) => map.snapshot_into(operator, table, kind, key_groups, entries),
+            Kept::Growing(sets) => {
+                sets.snapshot_into(table, kind, key_groups, entries);
+                Ok(())
+            }
+        })
+    }
+
+    /// Takes back what a former subtask left.
+    pub fn restore(&mut self, operator: &str, first: u8, chain: &[KeyedState]) -> Result<()> {
+        (first..).zip(&mut self.kept).try_for_each(|(table, kept)| match kept {
+            Kept::Ordered(map) => map.restore(operator, table, chain),
+            Kept::Growing(sets) => sets.restore(operator, table, chain),
+        })
     }
 
     /// The columns of values, as arguments of functions.
@@ -60,7 +174,7 @@ impl Sets {
         match self.spec.calls[call].over {
             Over::Extreme { set, last } => {
                 let values = keys.map(|key| {
-                    let values = self.maps[set].values(namespace, key);
+                    let values = self.kept[set].values(namespace, key);
                     let mut there = values.into_iter().flat_map(|values| values.iter());
                     let is_there = |(_, weight): &(_, &i64)| **weight > 0;
                     let found = if last { there.rfind(is_there) } else { there.find(is_there) };
@@ -71,7 +185,7 @@ impl Sets {
             Over::All { set, distinct } => {
                 let (mut rows, mut group_of) = (Vec::new(), Vec::new());
                 for (group, key) in keys.enumerate() {
-                    let values = self.maps[set].values(namespace, key);
+                    let values = self.kept[set].values(namespace, key);
                     for (value, weight) in values.into_iter().flat_map(|values| values.iter()) {
                         let times = if distinct { (*weight).min(1) } else { *weight };
                         for _ in 0..times {

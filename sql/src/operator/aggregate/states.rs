@@ -140,7 +140,7 @@ impl GroupStates {
     /// Forgets a group, without windows.
     pub fn forget(&mut self, key: &RowBytes) {
         self.table.remove(0, key);
-        self.sets.maps.iter_mut().for_each(|map| map.remove_key(0, key.as_slice()));
+        self.sets.forget(0, key.as_slice());
     }
 
     /// The states of a group without rows.
@@ -244,20 +244,12 @@ impl GroupStates {
         keys: &EncodedRows,
     ) -> Result<()> {
         let set = added.set;
-        let Some(map) = self.sets.maps.get_mut(set) else {
-            return Err(failed(&self.operator, format!("there is no set number {set}")));
-        };
         let (mut values, mut group_of, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for row in added.rows.clone() {
-            let (group, value) = (group_of_row[row], added.values.value(row));
-            let (old, new) = map.add(namespace, keys.row(group), value, added.weights.value(row));
-            let change = i64::from(new > 0) - i64::from(old > 0);
-            if change != 0 {
-                values.push(value);
-                group_of.push(group);
-                weights.push(change);
-            }
-        }
+        self.sets.add(&self.operator, namespace, added, group_of_row, keys, |row, group, by| {
+            values.push(added.values.value(row));
+            group_of.push(group);
+            weights.push(by);
+        })?;
         if values.is_empty() {
             return Ok(());
         }
@@ -386,7 +378,7 @@ impl GroupStates {
     /// Forgets a pane.
     pub fn drop_pane(&mut self, pane: Timestamp) {
         drop(self.table.drop_namespace(pane));
-        self.sets.maps.iter_mut().for_each(|map| map.drop_namespace(pane));
+        self.sets.drop_namespace(pane);
     }
 
     /// The groups of some panes together: keys as bytes and as columns, and results of calls. There may be sets only if it is one pane.
@@ -476,9 +468,7 @@ impl GroupStates {
         key_groups: u16,
         entries: &mut Entries,
     ) -> Result<TableSnapshot<RowBytes, RowBytes>> {
-        for (number, set) in (TABLE + 1..).zip(&mut self.sets.maps) {
-            set.snapshot_into(&self.operator, number, kind, key_groups, entries)?;
-        }
+        self.sets.snapshot_into(&self.operator, TABLE + 1, kind, key_groups, entries)?;
         Ok(self.table.snapshot(kind))
     }
 
@@ -486,9 +476,7 @@ impl GroupStates {
     pub fn restore(&mut self, chains: &[Vec<KeyedState>]) -> Result<()> {
         for chain in chains {
             self.table.restore(&self.operator, TABLE, chain)?;
-            for (number, set) in (TABLE + 1..).zip(&mut self.sets.maps) {
-                set.restore(&self.operator, number, chain)?;
-            }
+            self.sets.restore(&self.operator, TABLE + 1, chain)?;
         }
         Ok(())
     }

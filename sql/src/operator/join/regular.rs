@@ -141,10 +141,7 @@ impl Operator for Join {
             time_to_live.touched.get(*slot as usize).is_none_or(|touched| *touched <= old)
         };
         for slot in buckets.slots().filter(over).collect::<Vec<_>>() {
-            for side in 0..2 {
-                buckets.expire(slot, side, i64::MAX, |_| {});
-            }
-            buckets.release(slot);
+            buckets.clear(slot);
         }
         time_to_live.plan(now);
         Ok(())
