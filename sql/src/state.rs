@@ -22,6 +22,6 @@ mod rows;
 pub use buckets::{Buckets, Layout, Record};
 pub use growing::GrowingSets;
 pub use layout::{LaidOut, RowLayout};
-pub use multimap::{Iter as ValueIter, Multimap, Values};
+pub use multimap::{Iter as ValueIter, KeyValues, Multimap, Values};
 pub use partitioner::RowKeyPartitioner;
 pub use rows::{EncodedRows, RowBytes, RowCodec, key_group_of_row};

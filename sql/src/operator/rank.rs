@@ -4,6 +4,8 @@
 //! the result does not depend on which row came first. Of insertions alone only rows that can still get a wanted rank are
 //! kept; where rows can be taken back, all are.
 
+use std::borrow::Cow;
+
 use arrow_array::{ArrayRef, UInt64Array};
 use arrow_cast::cast;
 use arrow_schema::{SchemaRef, SortOptions};
@@ -16,7 +18,7 @@ use self::tops::{Picks, Tops};
 use super::emission::Emission;
 use super::groups::Groups;
 use crate::Changes;
-use crate::state::{LaidOut, Multimap, RowLayout};
+use crate::state::{KeyValues, LaidOut, Multimap, RowLayout, Values};
 
 mod tops;
 mod window;
@@ -82,6 +84,90 @@ impl RankSpec {
         Picks { function: self.function, from: self.from, to: self.to, numbered: self.numbered }
     }
 
+    /// The rows of a group that can get a wanted rank. Where rows can be taken back, or share ranks, all can.
+    fn wanted<'r>(
+        &self,
+        kept: &Values<i64>,
+        laid_out: &LaidOut,
+        group: &'r [u32],
+        scratch: &mut Vec<u8>,
+    ) -> Cow<'r, [u32]> {
+        if self.retracts || self.function != RankFunction::RowNumber {
+            return group.into();
+        }
+        let mut before = 0;
+        let last = kept.iter().find(|(_, weight)| {
+            before += weight.unsigned_abs();
+            before >= self.to
+        });
+        let mut comes_before = |row: &u32| match last {
+            Some((last, _)) => laid_out.rest(*row as usize, scratch) < last.as_slice(),
+            None => true,
+        };
+        if let [row] = group {
+            return if comes_before(row) { group.into() } else { Cow::Borrowed(&[]) };
+        }
+        let mut rows: Vec<u32> = group.iter().copied().filter(comes_before).collect();
+        let wanted = usize::try_from(self.to).unwrap_or(usize::MAX);
+        if rows.len() > wanted {
+            // Of many that come at once, most are past the others.
+            let of = |row: &u32| laid_out.ordered(*row as usize);
+            rows.select_nth_unstable_by(wanted, |a, b| of(a).cmp(of(b)));
+            rows.truncate(wanted);
+        }
+        rows.into()
+    }
+
+    /// Adds rows of a group.
+    fn add(
+        &self,
+        kept: &mut KeyValues<'_, i64>,
+        layout: &RowLayout,
+        laid_out: &LaidOut,
+        group: &[u32],
+        changes: &Changes,
+        scratch: &mut Vec<u8>,
+    ) {
+        for row in group {
+            let weight = changes.weight(*row as usize);
+            kept.update(laid_out.rest(*row as usize, scratch), |has| *has += weight);
+        }
+        if !self.retracts {
+            for _ in 0..self.past(layout, kept.values()) {
+                kept.pop_last();
+            }
+        }
+    }
+
+    /// How many values of a partition come after all wanted ranks and, as nothing is taken back, stay there.
+    fn past(&self, layout: &RowLayout, values: &Values<i64>) -> usize {
+        let (mut before, mut groups, mut wanted) = (0, 0, 0);
+        let mut peers: Option<&[u8]> = None;
+        for (row, weight) in values.iter() {
+            let past = match self.function {
+                RankFunction::RowNumber => before >= self.to,
+                function => {
+                    let order = layout.order_of(row.as_slice());
+                    if peers != Some(order) {
+                        peers = Some(order);
+                        groups += 1;
+                        if function == RankFunction::Rank && before >= self.to {
+                            // The rank of this one and of all that follow is past the last wanted one.
+                            break;
+                        }
+                    }
+                    groups > self.to
+                }
+            };
+            if past {
+                break;
+            }
+            before += weight.unsigned_abs();
+            wanted += 1;
+        }
+        values.len() - wanted
+    }
+
     fn layout(&self, operator: &str) -> Result<RowLayout> {
         let peers = self.function != RankFunction::RowNumber;
         RowLayout::new(operator, &self.input, &self.partition, &self.order, peers)
@@ -124,15 +210,18 @@ impl Operator for Rank {
         let picks = self.kept.spec.picks();
         for rows in Groups::of(laid_out.keys.iter()).iter() {
             let key = laid_out.keys.row(rows[0] as usize);
-            let rows = self.kept.wanted(0, key, &laid_out, rows);
-            if rows.is_empty() {
-                continue;
-            }
-            self.old.pick(picks, &self.kept.layout, self.kept.rows.values(0, key));
-            self.kept.add(0, key, &laid_out, &rows, &changes);
-            self.new.pick(picks, &self.kept.layout, self.kept.rows.values(0, key));
-            let Kept { emission, ranks, .. } = &mut self.kept;
-            self.new.emit_changes(&self.old, key, emission, ranks);
+            let Kept { spec, layout, rows: kept, emission, ranks, scratch, .. } = &mut self.kept;
+            let (old, new) = (&mut self.old, &mut self.new);
+            kept.at(0, key, |values| {
+                let rows = spec.wanted(values.values(), &laid_out, rows, scratch);
+                if rows.is_empty() {
+                    return;
+                }
+                old.pick(picks, layout, values.values());
+                spec.add(values, layout, &laid_out, &rows, &changes, scratch);
+                new.pick(picks, layout, values.values());
+                new.emit_changes(old, key, emission, ranks);
+            });
         }
         self.kept.emit(&self.operator, out)
     }
@@ -167,81 +256,6 @@ impl Kept {
             ranks: Vec::new(),
             scratch: Vec::new(),
         })
-    }
-
-    /// The rows of a group that can get a wanted rank. Where rows can be taken back, or share ranks, all can.
-    fn wanted(
-        &mut self,
-        namespace: i64,
-        key: &[u8],
-        laid_out: &LaidOut,
-        group: &[u32],
-    ) -> Vec<u32> {
-        let mut rows = group.to_vec();
-        if self.spec.retracts || self.spec.function != RankFunction::RowNumber {
-            return rows;
-        }
-        let mut before = 0;
-        let kept = self.rows.values(namespace, key);
-        let last = kept.into_iter().flat_map(|values| values.iter()).find(|(_, weight)| {
-            before += weight.unsigned_abs();
-            before >= self.spec.to
-        });
-        if let Some((last, _)) = last {
-            rows.retain(|row| laid_out.rest(*row as usize, &mut self.scratch) < last.as_slice());
-        }
-        rows
-    }
-
-    /// Adds rows of a group.
-    fn add(
-        &mut self,
-        namespace: i64,
-        key: &[u8],
-        laid_out: &LaidOut,
-        group: &[u32],
-        changes: &Changes,
-    ) {
-        for row in group {
-            let rest = laid_out.rest(*row as usize, &mut self.scratch);
-            self.rows.add(namespace, key, rest, changes.weight(*row as usize));
-        }
-        if !self.spec.retracts {
-            self.prune(namespace, key);
-        }
-    }
-
-    /// Forgets the rows of a partition that come after all wanted ranks and, as nothing is taken back, stay there.
-    fn prune(&mut self, namespace: i64, key: &[u8]) {
-        let Some(values) = self.rows.values(namespace, key) else { return };
-        let (mut before, mut groups) = (0, 0);
-        let mut peers: Option<&[u8]> = None;
-        let mut past = Vec::new();
-        for (row, weight) in values.iter() {
-            let unwanted = match self.spec.function {
-                RankFunction::RowNumber => before >= self.spec.to,
-                function => {
-                    let order = self.layout.order_of(row.as_slice());
-                    if peers != Some(order) {
-                        peers = Some(order);
-                        groups = u64::saturating_add(groups, 1);
-                        if function == RankFunction::Rank && before >= self.spec.to {
-                            // The rank of this one and of all that follow is past the last wanted one.
-                            groups = u64::MAX;
-                        }
-                    }
-                    groups > self.spec.to
-                }
-            };
-            if unwanted {
-                past.push(row.clone());
-                continue;
-            }
-            before += weight.unsigned_abs();
-        }
-        for row in past {
-            self.rows.update(namespace, key, row.as_slice(), |weight| *weight = 0);
-        }
     }
 
     fn emit(&mut self, operator: &str, out: &mut dyn Output) -> Result<()> {

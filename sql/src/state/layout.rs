@@ -144,10 +144,16 @@ pub struct LaidOut {
 }
 
 impl LaidOut {
+    /// The bytes of a row's other columns in their order, without what tells peers.
+    #[inline]
+    pub fn ordered(&self, row: usize) -> &[u8] {
+        self.rest.row(row)
+    }
+
     /// The bytes of a row's other columns; `scratch` holds them if they have to be put together.
     #[inline]
     pub fn rest<'a>(&'a self, row: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        let rest = self.rest.row(row);
+        let rest = self.ordered(row);
         let Some(order) = &self.order else { return rest };
         scratch.clear();
         scratch.extend_from_slice(rest);

@@ -12,8 +12,8 @@ use riverrun_dataflow::{
     Change, Entries, Error, KeyedState, Record, Result, SnapshotKind, codec, decode_entries,
 };
 
-use self::values::Slot;
 pub use self::values::{Iter, Values};
+use self::values::{Known, Slot};
 use super::{RowBytes, key_group_of_row};
 
 type Map<W> = HashMap<RowBytes, Values<W>, foldhash::fast::FixedState>;
@@ -43,24 +43,26 @@ pub struct Multimap<W = i64> {
     panes: BTreeMap<i64, Pane<W>>,
     dropped: Vec<i64>,
     len: usize,
+    /// Changes count only once there was a snapshot, or state was restored: the first one has everything.
+    tracking: bool,
 }
 
 #[derive(Debug)]
 struct Pane<W> {
     map: Map<W>,
-    /// Keys that have dirty values; those without any values left among them.
-    dirty: Vec<RowBytes>,
+    /// Keys whose values changed since the last snapshot; those without any values left among them.
+    changed: Vec<RowBytes>,
 }
 
 impl<W> Default for Multimap<W> {
     fn default() -> Self {
-        Self { panes: BTreeMap::new(), dropped: Vec::new(), len: 0 }
+        Self { panes: BTreeMap::new(), dropped: Vec::new(), len: 0, tracking: false }
     }
 }
 
 impl<W> Default for Pane<W> {
     fn default() -> Self {
-        Self { map: Map::default(), dirty: Vec::new() }
+        Self { map: Map::default(), changed: Vec::new() }
     }
 }
 
@@ -100,39 +102,26 @@ impl<W: Record + Default + PartialEq> Multimap<W> {
         value: &[u8],
         change: impl FnOnce(&mut W) -> R,
     ) -> R {
-        let pane = self.panes.entry(namespace).or_default();
-        let values = match pane.map.get_mut(key) {
+        self.at(namespace, key, |values| values.update(value, change))
+    }
+
+    /// Looks at the values of a key and changes them, having found the key once.
+    pub fn at<R>(
+        &mut self,
+        namespace: i64,
+        key: &[u8],
+        work: impl FnOnce(&mut KeyValues<'_, W>) -> R,
+    ) -> R {
+        let Pane { map, changed } = self.panes.entry(namespace).or_default();
+        let values = match map.get_mut(key) {
             Some(values) => values,
-            None => pane.map.entry(RowBytes::from(key)).or_default(),
+            None => map.entry(RowBytes::from(key)).or_default(),
         };
-        if values.dirty.is_empty() {
-            pane.dirty.push(RowBytes::from(key));
-        }
-        let Some(slot) = values.slot_mut(value) else {
-            let mut with = W::default();
-            let result = change(&mut with);
-            if with != W::default() {
-                let value = RowBytes::from(value);
-                values.note(value.clone());
-                values.insert(value, Slot { with, dirty: true });
-                self.len += 1;
-            } else if values.dirty.is_empty() {
-                pane.dirty.pop();
-                if values.is_empty() {
-                    pane.map.remove(key);
-                }
-            }
-            return result;
-        };
-        let result = change(&mut slot.with);
-        if slot.with == W::default() {
-            if let Some((value, _)) = values.remove(value) {
-                values.note(value);
-                self.len -= 1;
-            }
-        } else if !slot.dirty {
-            slot.dirty = true;
-            values.note(RowBytes::from(value));
+        let (tracking, len) = (self.tracking, &mut self.len);
+        let mut values = KeyValues { key, values, changed, len, tracking };
+        let result = work(&mut values);
+        if values.values.is_empty() && !values.values.listed {
+            map.remove(key);
         }
         result
     }
@@ -151,18 +140,7 @@ impl<W: Record + Default + PartialEq> Multimap<W> {
 
     /// Takes all values of a key away.
     pub fn remove_key(&mut self, namespace: i64, key: &[u8]) {
-        let Some(pane) = self.panes.get_mut(&namespace) else { return };
-        let Some(values) = pane.map.get_mut(key) else { return };
-        let all: Vec<RowBytes> = values.iter().map(|(value, _)| value.clone()).collect();
-        if values.dirty.is_empty() && !all.is_empty() {
-            pane.dirty.push(RowBytes::from(key));
-        }
-        for value in all {
-            if let Some((value, _)) = values.remove(value.as_slice()) {
-                values.note(value);
-                self.len -= 1;
-            }
-        }
+        self.at(namespace, key, |values| while values.pop_last().is_some() {});
     }
 
     /// Takes a whole namespace away: how the values of a window go when it is over.
@@ -193,30 +171,24 @@ impl<W: Record + Default + PartialEq> Multimap<W> {
         }
         let mut encoder =
             Encoder { operator, table, key_groups, entries, key: vec![], with: vec![] };
+        let all = kind == SnapshotKind::Full || !self.tracking;
+        self.tracking = true;
         for (&namespace, pane) in &mut self.panes {
-            for key in std::mem::take(&mut pane.dirty) {
+            let changed = std::mem::take(&mut pane.changed);
+            if all {
+                for (key, values) in &mut pane.map {
+                    values
+                        .drain_all(|value, with| encoder.push(namespace, key, value, Some(with)))?;
+                }
+            }
+            for key in changed {
                 let Some(values) = pane.map.get_mut(&key) else { continue };
-                let mut dirty = values.take_dirty();
-                dirty.sort_unstable();
-                dirty.dedup();
-                for value in dirty {
-                    if let Some(slot) = values.slot_mut(value.as_slice()) {
-                        slot.dirty = false;
-                    }
-                    if kind == SnapshotKind::Delta {
-                        let with = values.slot(value.as_slice()).map(|slot| &slot.with);
-                        encoder.push(namespace, &key, &value, with)?;
-                    }
+                if !all {
+                    values
+                        .drain_changes(|value, with| encoder.push(namespace, &key, value, with))?;
                 }
                 if values.is_empty() {
                     pane.map.remove(&key);
-                }
-            }
-            if kind == SnapshotKind::Full {
-                for (key, values) in &pane.map {
-                    for (value, with) in values.iter() {
-                        encoder.push(namespace, key, value, Some(with))?;
-                    }
                 }
             }
         }
@@ -231,6 +203,7 @@ impl<W: Record + Default + PartialEq> Multimap<W> {
     /// [`Error::State`] naming `operator` if the bytes do not hold such state.
     pub fn restore(&mut self, operator: &str, table: u8, chain: &[KeyedState]) -> Result<()> {
         let bad = |e: codec::CodecError| Error::state(operator, format!("a restored entry {e}"));
+        self.tracking = true;
         let mut restored: BTreeMap<i64, Map<W>> = BTreeMap::new();
         for state in chain {
             for (_, namespace) in state.dropped.iter().filter(|(of, _)| *of == table) {
@@ -253,7 +226,11 @@ impl<W: Record + Default + PartialEq> Multimap<W> {
                                 Some(values) => values,
                                 None => map.entry(RowBytes::from(key)).or_default(),
                             };
-                            values.insert(RowBytes::from(value), Slot { with, dirty: false });
+                            let slot = Slot { with, known: Known::Well };
+                            match values.slot_mut(value) {
+                                Some(old) => *old = slot,
+                                None => values.insert(RowBytes::from(value), slot, false),
+                            }
                         }
                         Change::Remove { .. } => {
                             if let Some(values) = map.get_mut(key) {
@@ -276,6 +253,71 @@ impl<W: Record + Default + PartialEq> Multimap<W> {
             }
         }
         Ok(())
+    }
+}
+
+/// The values of one key of a [`Multimap`], to be changed.
+pub struct KeyValues<'a, W> {
+    key: &'a [u8],
+    values: &'a mut Values<W>,
+    changed: &'a mut Vec<RowBytes>,
+    len: &'a mut usize,
+    tracking: bool,
+}
+
+impl<W: Default + PartialEq> KeyValues<'_, W> {
+    /// The values; none if the key is new.
+    pub fn values(&self) -> &Values<W> {
+        self.values
+    }
+
+    /// As [`Multimap::update`].
+    pub fn update<R>(&mut self, value: &[u8], change: impl FnOnce(&mut W) -> R) -> R {
+        let Some(slot) = self.values.slot_mut(value) else {
+            let mut with = W::default();
+            let result = change(&mut with);
+            if with != W::default() {
+                let slot = Slot { with, known: Known::Not };
+                self.values.insert(RowBytes::from(value), slot, self.tracking);
+                *self.len += 1;
+                self.list();
+            }
+            return result;
+        };
+        let result = change(&mut slot.with);
+        if slot.with == W::default() {
+            if let Some((value, slot)) = self.values.remove(value) {
+                self.went(value, slot.known);
+            }
+        } else if slot.known == Known::Well {
+            slot.known = Known::Otherwise;
+            self.values.note_change(value);
+            self.list();
+        }
+        result
+    }
+
+    /// Takes the last value away.
+    pub fn pop_last(&mut self) -> Option<W> {
+        let (value, slot) = self.values.pop_last()?;
+        self.went(value, slot.known);
+        Some(slot.with)
+    }
+
+    fn went(&mut self, value: RowBytes, known: Known) {
+        *self.len -= 1;
+        if known != Known::Not {
+            self.values.note(value);
+            self.list();
+        }
+    }
+
+    /// Puts the key among those that changed.
+    fn list(&mut self) {
+        if self.tracking && !self.values.listed {
+            self.values.listed = true;
+            self.changed.push(RowBytes::from(self.key));
+        }
     }
 }
 

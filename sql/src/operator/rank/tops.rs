@@ -39,12 +39,12 @@ impl Tops {
     }
 
     /// Picks of the rows that a key has now. Rows with a weight below 1 are not there.
-    pub fn pick(&mut self, picks: Picks, layout: &RowLayout, values: Option<&Values<i64>>) {
+    pub fn pick(&mut self, picks: Picks, layout: &RowLayout, values: &Values<i64>) {
         self.clear();
         let mut before: u64 = 0;
         let mut rank: u64 = 0;
         let mut peers: Option<&[u8]> = None;
-        for (row, weight) in values.into_iter().flat_map(Values::iter) {
+        for (row, weight) in values.iter() {
             let Ok(count @ 1..) = u64::try_from(*weight) else { continue };
             let row = row.as_slice();
             if picks.function == RankFunction::RowNumber {

@@ -53,7 +53,7 @@ impl WindowRank {
             let mut keys: Vec<_> = rows.iter(end).collect();
             keys.sort_unstable_by_key(|(key, _)| *key);
             for (key, values) in keys {
-                self.tops.pick(spec.picks(), layout, Some(values));
+                self.tops.pick(spec.picks(), layout, values);
                 self.tops.emit_changes(&Tops::default(), key.as_slice(), emission, ranks);
             }
             rows.drop_namespace(end);
@@ -98,10 +98,11 @@ impl Operator for WindowRank {
                 continue;
             }
             let key = laid_out.keys.row(first);
-            let rows = self.kept.wanted(end, key, &laid_out, rows);
-            if !rows.is_empty() {
-                self.kept.add(end, key, &laid_out, &rows, &changes);
-            }
+            let Kept { spec, layout, rows: kept, scratch, .. } = &mut self.kept;
+            kept.at(end, key, |values| {
+                let rows = spec.wanted(values.values(), &laid_out, rows, scratch);
+                spec.add(values, layout, &laid_out, &rows, &changes, scratch);
+            });
         }
         if late > 0 {
             OperatorMetrics::add(&self.metrics.late_records, late);

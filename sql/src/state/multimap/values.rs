@@ -6,22 +6,38 @@ use crate::state::RowBytes;
 
 /// Up to so many values are a sorted list, which takes a fraction of a tree's memory: most keys have few.
 const FEW: usize = 12;
+/// Length at which a list of notes is looked through for repetitions first.
+const CROWDED: u32 = 64;
 
-/// What a value has, and whether that changed since the last snapshot.
+/// What a value has, and what the last snapshot knows of it.
 #[derive(Debug, Clone)]
 pub(super) struct Slot<W> {
     pub with: W,
-    pub dirty: bool,
+    pub known: Known,
+}
+
+/// What the last snapshot knows of a value that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// All.
+    Well,
+    /// Something else.
+    Otherwise,
+    /// Nothing: when it goes before the next one, nothing has happened.
+    Not,
 }
 
 /// The values of one key in the order of their bytes.
 #[derive(Debug)]
 pub struct Values<W> {
     all: Ordered<W>,
-    /// Values whose slot became dirty, or that went, since the last snapshot; a value may be there several times.
-    pub(super) dirty: Vec<RowBytes>,
-    /// Length of `dirty` at which repetitions are taken out of it.
-    crowded: usize,
+    /// Values that went since the last snapshot, and, where there are many, those that it does not know well; a value may be
+    /// there several times.
+    noted: Vec<RowBytes>,
+    /// Length of `noted` at which repetitions are taken out of it.
+    crowded: u32,
+    /// The key is among those whose values changed.
+    pub(super) listed: bool,
 }
 
 #[derive(Debug)]
@@ -32,7 +48,7 @@ enum Ordered<W> {
 
 impl<W> Default for Values<W> {
     fn default() -> Self {
-        Self { all: Ordered::Few(Vec::new()), dirty: Vec::new(), crowded: 64 }
+        Self { all: Ordered::Few(Vec::new()), noted: Vec::new(), crowded: CROWDED, listed: false }
     }
 }
 
@@ -83,8 +99,8 @@ impl<W> Values<W> {
         }
     }
 
-    /// Sets the slot of a value.
-    pub(super) fn insert(&mut self, value: RowBytes, slot: Slot<W>) {
+    /// Adds a value that is not there. With `tracking` it is remembered for the next snapshot.
+    pub(super) fn insert(&mut self, value: RowBytes, slot: Slot<W>, tracking: bool) {
         match &mut self.all {
             Ordered::Few(list) => match list.binary_search_by(|(have, _)| have.cmp(&value)) {
                 Ok(at) => list[at].1 = slot,
@@ -98,12 +114,49 @@ impl<W> Values<W> {
                 Err(_) => {
                     let mut tree: BTreeMap<_, _> = std::mem::take(list).into_iter().collect();
                     tree.insert(value, slot);
+                    if tracking {
+                        let unknown = |(_, slot): &(_, &Slot<W>)| slot.known != Known::Well;
+                        let values = tree.iter().filter(unknown).map(|(value, _)| value.clone());
+                        self.noted.extend(values);
+                    }
                     self.all = Ordered::Many(tree);
                 }
             },
             Ordered::Many(tree) => {
+                if tracking {
+                    note(&mut self.noted, &mut self.crowded, value.clone());
+                }
                 tree.insert(value, slot);
             }
+        }
+    }
+
+    /// Remembers that the slot of a value that is there changed.
+    pub(super) fn note_change(&mut self, value: &[u8]) {
+        // A few are looked through at the next snapshot.
+        if matches!(self.all, Ordered::Many(_)) {
+            self.note(RowBytes::from(value));
+        }
+    }
+
+    /// Takes the last value out.
+    pub(super) fn pop_last(&mut self) -> Option<(RowBytes, Slot<W>)> {
+        match &mut self.all {
+            Ordered::Few(list) => list.pop(),
+            Ordered::Many(tree) => {
+                let removed = tree.pop_last();
+                self.settle();
+                removed
+            }
+        }
+    }
+
+    /// A few values are a list.
+    fn settle(&mut self) {
+        if let Ordered::Many(tree) = &mut self.all
+            && tree.len() <= FEW / 2
+        {
+            self.all = Ordered::Few(std::mem::take(tree).into_iter().collect());
         }
     }
 
@@ -116,9 +169,7 @@ impl<W> Values<W> {
             }
             Ordered::Many(tree) => {
                 let removed = tree.remove_entry(value);
-                if tree.len() <= FEW / 2 {
-                    self.all = Ordered::Few(std::mem::take(tree).into_iter().collect());
-                }
+                self.settle();
                 removed
             }
         }
@@ -127,18 +178,65 @@ impl<W> Values<W> {
     /// Remembers that a value is not what the last snapshot says. Values that come and go many times between two
     /// snapshots do not make the list grow.
     pub(super) fn note(&mut self, value: RowBytes) {
-        self.dirty.push(value);
-        if self.dirty.len() >= self.crowded {
-            self.dirty.sort_unstable();
-            self.dirty.dedup();
-            self.crowded = (2 * self.dirty.len()).max(64);
+        note(&mut self.noted, &mut self.crowded, value);
+    }
+
+    /// Tells of all changes since the last snapshot, which then knows them: `None` for a value that went.
+    pub(super) fn drain_changes<E>(
+        &mut self,
+        mut tell: impl FnMut(&RowBytes, Option<&W>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut noted = self.take_noted();
+        noted.sort_unstable();
+        noted.dedup();
+        for value in noted {
+            match self.slot_mut(value.as_slice()) {
+                None => tell(&value, None)?,
+                Some(slot) if slot.known == Known::Well => {}
+                Some(slot) => {
+                    slot.known = Known::Well;
+                    tell(&value, Some(&slot.with))?;
+                }
+            }
+        }
+        if let Ordered::Few(list) = &mut self.all {
+            for (value, slot) in list.iter_mut().filter(|(_, slot)| slot.known != Known::Well) {
+                slot.known = Known::Well;
+                tell(value, Some(&slot.with))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of all values, which the snapshot then knows.
+    pub(super) fn drain_all<E>(
+        &mut self,
+        mut tell: impl FnMut(&RowBytes, &W) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.take_noted();
+        let mut tell = |value: &RowBytes, slot: &mut Slot<W>| {
+            slot.known = Known::Well;
+            tell(value, &slot.with)
+        };
+        match &mut self.all {
+            Ordered::Few(list) => list.iter_mut().try_for_each(|(value, slot)| tell(value, slot)),
+            Ordered::Many(tree) => tree.iter_mut().try_for_each(|(value, slot)| tell(value, slot)),
         }
     }
 
-    /// Takes the list of values that are not what the last snapshot says.
-    pub(super) fn take_dirty(&mut self) -> Vec<RowBytes> {
-        self.crowded = 64;
-        std::mem::take(&mut self.dirty)
+    fn take_noted(&mut self) -> Vec<RowBytes> {
+        self.crowded = CROWDED;
+        self.listed = false;
+        std::mem::take(&mut self.noted)
+    }
+}
+
+fn note(noted: &mut Vec<RowBytes>, crowded: &mut u32, value: RowBytes) {
+    noted.push(value);
+    if noted.len() >= *crowded as usize {
+        noted.sort_unstable();
+        noted.dedup();
+        *crowded = u32::try_from(2 * noted.len()).unwrap_or(u32::MAX).max(CROWDED);
     }
 }
 
