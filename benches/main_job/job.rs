@@ -54,6 +54,18 @@ pub fn count_topic(data_dir: &Path, parallelism: u32, columns: bool) -> anyhow::
 
 /// A checksum over the committed results in a job's output topic.
 pub fn checksum(data_dir: &Path, topic: &str) -> anyhow::Result<u64> {
+    checksum_of(data_dir, topic, |value| {
+        let row: IpCount = serde_json::from_slice(value)?;
+        Ok(result_hash(row.ip.as_bytes(), row.window_start / 1000, row.count))
+    })
+}
+
+/// The sum of the numbers that are made of the committed records of a topic.
+pub fn checksum_of(
+    data_dir: &Path,
+    topic: &str,
+    number: impl Fn(&[u8]) -> anyhow::Result<u64>,
+) -> anyhow::Result<u64> {
     let store = Store::open(data_dir, StoreOptions::default())?;
     let mut consumer = Consumer::new(&store, ConsumerConfig::default());
     consumer.assign_all(topic, Position::Earliest)?;
@@ -66,17 +78,14 @@ pub fn checksum(data_dir: &Path, topic: &str) -> anyhow::Result<u64> {
         }
         for batch in fetched {
             batch.for_each(&mut decompressor, |record| {
-                match serde_json::from_slice::<IpCount>(record.value.unwrap_or_default()) {
-                    Ok(row) => {
-                        let window = row.window_start / 1000;
-                        sum = sum.wrapping_add(result_hash(row.ip.as_bytes(), window, row.count));
-                    }
+                match number(record.value.unwrap_or_default()) {
+                    Ok(number) => sum = sum.wrapping_add(number),
                     Err(error) => failure = Some(error),
                 }
             })?;
         }
     }
-    failure.map_or(Ok(sum), |error| Err(error.into()))
+    failure.map_or(Ok(sum), Err)
 }
 
 /// One result as a number; results are added up, so their order does not matter.
