@@ -5,12 +5,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `key.rs` | a key's bytes |
 //! | `bucket.rs` | the rows of one key and side |
 //! | `snapshot.rs` | to a checkpoint and back |
 
 mod bucket;
-mod key;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -18,9 +16,9 @@ mod tests;
 use hashbrown::HashTable;
 use riverrun_dataflow::{Error, Result, key_hash};
 
-use bucket::Bucket;
-pub use bucket::{Layout, Record};
-use key::Key;
+use self::bucket::Bucket;
+pub use self::bucket::{Layout, Record};
+use super::RowBytes;
 
 /// Rows by key, for two sides. Keys are found by bytes and then known by a slot number, which stays until [`Buckets::release`].
 pub struct Buckets {
@@ -35,7 +33,7 @@ pub struct Buckets {
 }
 
 struct Slot {
-    key: Key,
+    key: RowBytes,
     sides: [Bucket; 2],
     hash: u32,
     /// [`DIRTY`] and [`TOUCHED`].
@@ -104,7 +102,7 @@ impl Buckets {
         if let Some(slot) = self.table.find(spread(hash), same) {
             return *slot;
         }
-        let new = Slot { key: Key::from(key), sides: Default::default(), hash, mark: 0 };
+        let new = Slot { key: RowBytes::from(key), sides: Default::default(), hash, mark: 0 };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = new;
@@ -235,7 +233,7 @@ impl Buckets {
             return;
         }
         let hash = *hash;
-        *key = Key::from(&[][..]);
+        *key = RowBytes::from(&[][..]);
         let found = self.table.find_entry(spread(hash), |at| *at == slot);
         if let Ok(entry) = found {
             entry.remove();

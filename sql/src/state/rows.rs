@@ -1,6 +1,7 @@
 //! Columns to bytes and back.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -10,65 +11,118 @@ use riverrun_dataflow::{Error, KeyGroup, Result, key_group_of, key_hash};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One row as bytes, owned. Rows of one codec compare as their columns do.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RowBytes(Box<[u8]>);
+#[derive(Clone)]
+pub struct RowBytes(Repr);
+
+/// Most keys and many states are short: they need no memory of their own.
+#[derive(Clone)]
+enum Repr {
+    /// The first `len` bytes of the array.
+    Inline(u8, [u8; INLINE]),
+    /// Longer ones.
+    Heap(Box<[u8]>),
+}
+
+/// Up to this length bytes are kept in place: two BIGINT columns are 18 bytes.
+const INLINE: usize = 22;
 
 impl RowBytes {
     /// The bytes.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Repr::Inline(len, bytes) => &bytes[..usize::from(*len)],
+            Repr::Heap(bytes) => bytes,
+        }
     }
 
     /// Becomes these bytes.
     pub fn set(&mut self, bytes: &[u8]) {
-        if self.0.len() == bytes.len() {
-            self.0.copy_from_slice(bytes);
-        } else {
-            self.0 = bytes.into();
+        match &mut self.0 {
+            Repr::Heap(old) if old.len() == bytes.len() => old.copy_from_slice(bytes),
+            _ => *self = Self::from(bytes),
+        }
+    }
+
+    /// Bytes of memory outside of the value itself.
+    pub fn heap(&self) -> usize {
+        match &self.0 {
+            Repr::Inline(..) => 0,
+            Repr::Heap(bytes) => bytes.len(),
         }
     }
 }
 
 impl From<&[u8]> for RowBytes {
+    #[inline]
     fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+        if bytes.len() > INLINE {
+            return Self(Repr::Heap(bytes.into()));
+        }
+        let mut inline = [0; INLINE];
+        inline[..bytes.len()].copy_from_slice(bytes);
+        // At most INLINE, which is a small number.
+        Self(Repr::Inline(bytes.len() as u8, inline))
     }
 }
 
 impl From<Vec<u8>> for RowBytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into_boxed_slice())
+        match bytes.len() {
+            0..=INLINE => Self::from(bytes.as_slice()),
+            _ => Self(Repr::Heap(bytes.into_boxed_slice())),
+        }
     }
 }
 
 impl Borrow<[u8]> for RowBytes {
     fn borrow(&self) -> &[u8] {
-        &self.0
+        self.as_slice()
     }
 }
 
 impl AsRef<[u8]> for RowBytes {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.as_slice()
+    }
+}
+
+impl PartialEq for RowBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for RowBytes {}
+
+impl PartialOrd for RowBytes {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RowBytes {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_slice().cmp(other.as_slice())
     }
 }
 
 // As `[u8]` hashes, so that a table can be asked with a slice.
 impl std::hash::Hash for RowBytes {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+        self.as_slice().hash(state);
     }
 }
 
 impl fmt::Debug for RowBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RowBytes({} bytes)", self.0.len())
+        write!(f, "RowBytes({} bytes)", self.as_slice().len())
     }
 }
 
 impl Serialize for RowBytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        serializer.serialize_bytes(self.as_slice())
     }
 }
 
@@ -81,10 +135,10 @@ impl<'de> Deserialize<'de> for RowBytes {
                 f.write_str("bytes")
             }
             fn visit_bytes<E>(self, bytes: &[u8]) -> std::result::Result<RowBytes, E> {
-                Ok(RowBytes(bytes.into()))
+                Ok(RowBytes::from(bytes))
             }
             fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> std::result::Result<RowBytes, E> {
-                Ok(RowBytes(bytes.into_boxed_slice()))
+                Ok(RowBytes::from(bytes))
             }
         }
         deserializer.deserialize_byte_buf(Visitor)
@@ -234,6 +288,22 @@ mod tests {
     use arrow_array::{Int64Array, StringArray};
 
     use super::*;
+
+    #[test]
+    fn bytes_of_any_length_come_back() {
+        let all: Vec<u8> = (0..100).collect();
+        let mut other = RowBytes::from(&[][..]);
+        for len in [0, 1, INLINE, INLINE + 1, 100, INLINE + 1, 3] {
+            let bytes = &all[..len];
+            other.set(bytes);
+            for row in [RowBytes::from(bytes), RowBytes::from(bytes.to_vec()), other.clone()] {
+                assert_eq!(row.as_slice(), bytes);
+                assert_eq!(row.heap(), if len > INLINE { len } else { 0 });
+                assert!(len == 0 || row > RowBytes::from(&all[..len - 1]));
+            }
+        }
+        assert_eq!(size_of::<RowBytes>(), 24);
+    }
 
     #[test]
     fn rows_come_back_and_sort_as_their_columns() {
