@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMillisecondType;
+use datafusion::logical_expr::Operator as Infix;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
 use riverrun_dataflow::{
     Batch, Error, Operator, OperatorContext, Output, Result, SplitIndex, SplitStatus, Watermark,
 };
@@ -21,12 +25,27 @@ pub struct WatermarkSpec {
     pub watermark: Arc<dyn PhysicalExpr>,
 }
 
+impl WatermarkSpec {
+    /// True if the watermark is the time itself, or the time less a constant.
+    fn grows_with_time(&self) -> bool {
+        if self.watermark.eq(&self.time) {
+            return true;
+        }
+        let Some(difference) = self.watermark.downcast_ref::<BinaryExpr>() else { return false };
+        *difference.op() == Infix::Minus
+            && difference.left().eq(&self.time)
+            && difference.right().is::<Literal>()
+    }
+}
+
 /// Passes rows on and follows them with watermarks: the highest value of the watermark expression so far, by source split and
 /// combined by minimum.
 ///
 /// A row without event time is an error, as in Flink: no window would ever take it.
 pub struct WatermarkAssigner {
     spec: WatermarkSpec,
+    /// The latest row's watermark is the highest: no other has to be computed.
+    grows_with_time: bool,
     operator: String,
     watermarks: SplitWatermarks,
 }
@@ -34,7 +53,12 @@ pub struct WatermarkAssigner {
 impl WatermarkAssigner {
     /// The operator of this spec.
     pub fn new(spec: WatermarkSpec) -> Self {
-        Self { spec, operator: "watermark".to_owned(), watermarks: SplitWatermarks::default() }
+        Self {
+            grows_with_time: spec.grows_with_time(),
+            spec,
+            operator: "watermark".to_owned(),
+            watermarks: SplitWatermarks::default(),
+        }
     }
 }
 
@@ -57,8 +81,17 @@ impl Operator for WatermarkAssigner {
                 ),
             });
         }
-        let values =
-            evaluate_times(&self.operator, "a watermark", &self.spec.watermark, &changes.rows)?;
+        let latest = match times.as_primitive_opt::<TimestampMillisecondType>() {
+            Some(times) if self.grows_with_time => {
+                (0..times.len()).max_by_key(|row| times.value(*row))
+            }
+            _ => None,
+        };
+        let rows = match latest {
+            Some(row) => &changes.rows.slice(row, 1),
+            None => &changes.rows,
+        };
+        let values = evaluate_times(&self.operator, "a watermark", &self.spec.watermark, rows)?;
         let highest = values.iter().flatten().max();
         out.emit(changes.into_batch(&self.operator, split)?)?;
         let Some(highest) = highest else { return Ok(()) };
