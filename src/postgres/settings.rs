@@ -165,7 +165,8 @@ impl Settings {
                 let Some(at) = rest.iter().position(|word| word == "=" || word == "TO") else {
                     return Ok(None);
                 };
-                let (name, value) = (rest[..at].concat().to_ascii_lowercase(), &rest[at + 1..]);
+                let name = rest[..at].concat().replace('"', "").to_ascii_lowercase();
+                let value = &rest[at + 1..];
                 if name.contains('.') {
                     // A setting of the engine's, in letters that PostgreSQL's grammar takes.
                     let (name, value) = (name.replace('_', "-"), unquoted(value));
@@ -249,6 +250,8 @@ mod tests {
         }
         let instead = Recognised::Instead("SET 'execution.runtime-mode' = 'batch'".into());
         let said = recognise(&mut settings, "SET execution.runtime_mode = batch");
+        assert_eq!(said.as_ref(), Some(&instead));
+        let said = recognise(&mut settings, r#"SET "execution.runtime-mode" = 'batch'"#);
         assert_eq!(said, Some(instead));
     }
 }
