@@ -9,6 +9,7 @@
 //! | `stream/planned.rs` | a stream and what is known of it |
 //! | `stream/planner.rs` | the walk; expressions |
 //! | `stream/parts.rs` | which parts of rows within rows are read |
+//! | `stream/shared.rs` | what is used more than once |
 //! | `stream/scan.rs` | tables, event time, constant rows |
 //! | `stream/windows.rs` | windowing functions |
 //! | `stream/calc.rs` | projection and filter |
@@ -31,6 +32,7 @@ mod rank;
 #[cfg(test)]
 mod ranking_tests;
 mod scan;
+mod shared;
 mod sort;
 mod temporal;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec};
 
 use super::parts::Parts;
+use super::shared::Shared;
 use super::{Planned, StateNote};
 use crate::plan::{EventTime, TemporalJoin, WindowTvf};
 use crate::session::Settings;
@@ -27,6 +28,8 @@ pub struct StreamPlanner<'a> {
     pub(super) endless: bool,
     /// What is read of the columns of the plan that is about to be walked.
     pub(super) parts: Parts,
+    /// What was planned before and can be used again.
+    shared: Shared,
     /// The session's settings.
     pub settings: Settings,
     /// State that operators keep, in the order in which they were added.
@@ -41,6 +44,7 @@ impl<'a> StreamPlanner<'a> {
             props: ExecutionProps::new(),
             endless: false,
             parts: None,
+            shared: Shared::default(),
             settings: Settings::default(),
             state: Vec::new(),
         }
@@ -56,13 +60,22 @@ impl<'a> StreamPlanner<'a> {
         !self.endless
     }
 
-    /// Adds the operators of a plan and returns its result.
+    /// Adds the operators of a plan and returns its result; where the same was planned before, adds nothing and returns what that led to.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for what cannot be done on streams.
     pub fn plan(&mut self, plan: &LogicalPlan) -> Result<Planned> {
         // Of what stands below any other node all is read.
         let parts = self.parts.take();
+        if let Some(planned) = self.shared.find(plan, &parts) {
+            return Ok(planned);
+        }
+        let planned = self.node(plan, parts.clone())?;
+        self.shared.add(plan, parts, &planned);
+        Ok(planned)
+    }
+
+    fn node(&mut self, plan: &LogicalPlan, parts: Parts) -> Result<Planned> {
         match plan {
             LogicalPlan::Projection(projection) => self.projection(projection, parts),
             LogicalPlan::Filter(filter) => self.filter(filter, parts),
