@@ -166,6 +166,27 @@ const TIMED: &[&str] = &[
        GROUP BY window_start, window_end, window_time, k) GROUP BY window_end",
 ];
 
+/// Queries over windows, of rows that may be taken back.
+const WINDOWED: &[&str] = &[
+    "SELECT window_start, window_end, k, COUNT(DISTINCT v), SUM(v), MAX(s) FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '2' SECOND)) GROUP BY window_start, window_end, k",
+    "SELECT window_start, window_end, k, COUNT(DISTINCT v) FILTER (WHERE v > 5), COUNT(*) FILTER (WHERE v > 5) FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY window_start, window_end, k",
+    "SELECT window_start, window_end, k, s, SUM(v), COUNT(DISTINCT x) FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '3' SECOND)) \
+       GROUP BY GROUPING SETS ((window_start, window_end, k, s), (window_start, window_end, k), (window_start, window_end))",
+    "SELECT window_start, window_end, k, s, COUNT(*) FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '3' SECOND)) GROUP BY window_start, window_end, ROLLUP (k, s)",
+    "SELECT window_start, window_end, s, COUNT(*) FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '3' SECOND)) GROUP BY window_start, window_end, s",
+    "SELECT window_start, window_end, COUNT(*), MEDIAN(x) FROM TABLE(SESSION(TABLE t, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY window_start, window_end",
+    "SELECT SESSION_START(ts, INTERVAL '2' SECOND), SESSION_END(ts, INTERVAL '2' SECOND), k, COUNT(DISTINCT s), ARRAY_AGG(v ORDER BY v, ts) FROM t GROUP BY SESSION(ts, INTERVAL '2' SECOND), k",
+    "SELECT SESSION_START(ts, INTERVAL '2' SECOND), k, SUM(v) FROM t WHERE v > 3 GROUP BY SESSION(ts, INTERVAL '2' SECOND), k",
+    "SELECT k, v, window_start, window_end FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '2' SECOND))",
+    "SELECT k, MAX(n) FROM (SELECT k, window_start, window_end, COUNT(*) AS n FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '2' SECOND)) \
+       GROUP BY window_start, window_end, k) GROUP BY k",
+    "SELECT window_start, window_end, k, COUNT(DISTINCT v), MAX(v) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end, k",
+    "SELECT window_start, window_end, k, s, COUNT(DISTINCT v), SUM(x) FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '3' SECOND, INTERVAL '10' SECOND)) \
+       GROUP BY GROUPING SETS ((window_start, window_end, k), (window_start, window_end, s), (window_start, window_end))",
+    "SELECT window_start, window_end, ROUND(AVG(v), 2), COUNT(DISTINCT k) FILTER (WHERE v > 5) FROM TABLE(CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '20' SECOND)) GROUP BY window_start, window_end",
+    "SELECT TUMBLE_END(ts, INTERVAL '10' SECOND), s, COUNT(DISTINCT k) FROM t GROUP BY TUMBLE(ts, INTERVAL '10' SECOND), s",
+];
+
 fn check(queries: &[&str], retractions: bool) {
     let engine = Cluster::engine();
     engine.register_memory("t", table(1, 120, retractions));
@@ -195,4 +216,14 @@ fn queries_over_rows_that_are_taken_back() {
 #[test]
 fn queries_over_event_time() {
     check(TIMED, false);
+}
+
+#[test]
+fn queries_over_windows_of_rows_that_stay() {
+    check(WINDOWED, false);
+}
+
+#[test]
+fn queries_over_windows_of_rows_that_are_taken_back() {
+    check(WINDOWED, true);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 use hashbrown::HashMap;
@@ -36,12 +36,17 @@ pub struct SessionsSpec {
     pub time: Arc<dyn PhysicalExpr>,
     /// How long there must be nothing before a session is over, in milliseconds: rows that are exactly so far apart belong to one.
     pub gap: i64,
+    /// Whether sessions follow event time; if not, processing time.
+    pub event_time: bool,
     /// The rows' columns, then `window_start`, `window_end` and `window_time`.
     pub output: SchemaRef,
 }
 
 /// Keeps rows until their session is over, then puts them out with its bounds. Rows whose session is over when they come are late: they are
-/// counted and left out. A row whose time is NULL has no session.
+/// counted and left out; by processing time, they are taken as of the present. A row whose time is NULL has no session.
+///
+/// What a session is follows from the rows that are there when it is over. A row that was taken back before then does not count: without
+/// it a session may be shorter, or two. What is put out stays.
 pub struct Sessions {
     spec: SessionsSpec,
     operator: String,
@@ -105,7 +110,6 @@ fn parted(value: &[u8]) -> (Timestamp, &[u8]) {
 #[derive(Default)]
 struct Over {
     rows: Vec<RowBytes>,
-    weights: Vec<i64>,
     starts: Vec<Timestamp>,
     ends: Vec<Timestamp>,
 }
@@ -145,10 +149,12 @@ impl Sessions {
         if self.closes(time) > self.reached.timestamp() {
             return false;
         }
-        let near = |other: Timestamp| (other - time).abs() <= self.spec.gap;
+        let near = |other: Timestamp| other.abs_diff(time) <= self.spec.gap.unsigned_abs();
         let values = self.waiting.values(ALL, key);
-        !values
-            .is_some_and(|values| values.iter().any(|(value, _)| near(parted(value.as_slice()).0)))
+        !values.is_some_and(|values| {
+            let mut there = values.iter().filter(|(_, weight)| **weight > 0);
+            there.any(|(value, _)| near(parted(value.as_slice()).0))
+        })
     }
 
     /// Puts out all sessions that are over when event time has come to `now`.
@@ -156,33 +162,41 @@ impl Sessions {
         let mut over = Over::default();
         while let Some(key) = self.due.take(now) {
             let Some(values) = self.waiting.values(ALL, key.as_slice()) else { continue };
-            let mut open = None;
+            let mut open: Option<Timestamp> = None;
+            let mut wait_for = |closes: Timestamp| {
+                open = Some(open.map_or(closes, |open| open.min(closes)));
+            };
             let mut done: Vec<RowBytes> = Vec::new();
             let mut session: Vec<(RowBytes, i64)> = Vec::new();
             let mut bounds: Option<(Timestamp, Timestamp)> = None;
             let mut finish = |session: &mut Vec<(RowBytes, i64)>, first, last: Timestamp| {
                 let closes = last.saturating_add(self.spec.gap);
                 if closes > now {
-                    open.get_or_insert(closes);
+                    wait_for(closes);
                     session.clear();
                     return;
                 }
                 for (value, weight) in session.drain(..) {
                     // Several equal rows come out as several rows: streams of plain insertions have no weights.
-                    let (times, weight) = if weight > 0 { (weight, 1) } else { (1, weight) };
-                    for _ in 0..times {
+                    for _ in 0..weight {
                         over.rows.push(RowBytes::from(parted(value.as_slice()).1));
-                        over.weights.push(weight);
                         over.starts.push(first);
-                        over.ends.push(last.saturating_add(self.spec.gap));
+                        over.ends.push(closes);
                     }
                     done.push(value);
                 }
             };
+            let mut owed: Vec<(RowBytes, Timestamp)> = Vec::new();
             for (value, weight) in values.iter() {
                 let (time, _) = parted(value.as_slice());
+                if *weight <= 0 {
+                    owed.push((value.clone(), self.closes(time)));
+                    continue;
+                }
                 bounds = match bounds {
-                    Some((first, last)) if time - last <= self.spec.gap => Some((first, time)),
+                    Some((first, last)) if time.saturating_sub(last) <= self.spec.gap => {
+                        Some((first, time))
+                    }
                     Some((first, last)) => {
                         finish(&mut session, first, last);
                         Some((time, time))
@@ -193,6 +207,14 @@ impl Sessions {
             }
             if let Some((first, last)) = bounds {
                 finish(&mut session, first, last);
+            }
+            // Rows that were taken back before they came: when they come, they are late.
+            for (value, closes) in owed {
+                if closes > now {
+                    wait_for(closes);
+                } else {
+                    done.push(value);
+                }
             }
             for value in done {
                 self.waiting
@@ -221,9 +243,7 @@ impl Sessions {
         }
         let rows = RecordBatch::try_new(self.spec.output.clone(), columns)
             .map_err(|error| Error::io(&self.operator, error))?;
-        let plain = over.weights.iter().all(|weight| *weight == 1);
-        let weights = (!plain).then(|| Int64Array::from(over.weights));
-        out.emit(Changes { rows, weights }.into_batch(&self.operator, None)?)
+        out.emit(Changes::inserts(rows).into_batch(&self.operator, None)?)
     }
 }
 
@@ -258,10 +278,13 @@ impl Operator for Sessions {
         let rows = self.rows.encode(&self.operator, changes.rows.columns(), changes.len())?;
         let (mut value, mut late) = (Vec::new(), 0);
         for (at, time) in times.iter().enumerate() {
-            let Some(time) = time else { continue };
+            let Some(mut time) = time else { continue };
             let key = keys.row(at);
-            if self.is_late(key, time) {
-                late += 1;
+            if !self.spec.event_time {
+                // What is on its way while the clock goes on comes now.
+                time = time.max(self.reached.timestamp().saturating_add(1));
+            } else if self.is_late(key, time) {
+                late += changes.weight(at).unsigned_abs();
                 continue;
             }
             value.clear();
@@ -288,6 +311,7 @@ impl Operator for Sessions {
                 });
                 last.max().unwrap_or(self.reached.timestamp())
             }
+            watermark if !self.spec.event_time => return out.emit_watermark(watermark),
             watermark => watermark.timestamp(),
         };
         self.close(now, out)?;
@@ -298,6 +322,21 @@ impl Operator for Sessions {
             watermark => self.frontier.advance_to(watermark.timestamp().saturating_sub(1)),
         };
         behind.map_or(Ok(()), |watermark| out.emit_watermark(watermark))
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        let first = self.due.order.first().filter(|_| !self.spec.event_time)?;
+        Some(first.0.saturating_add(1))
+    }
+
+    fn on_time(&mut self, now: Timestamp, out: &mut dyn Output) -> Result<()> {
+        if self.spec.event_time {
+            return Ok(());
+        }
+        let now = now.saturating_sub(1);
+        self.close(now, out)?;
+        self.reached.advance_to(now);
+        Ok(())
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {
@@ -365,6 +404,7 @@ mod tests {
             key: vec![0],
             time: Arc::new(Column::new("ts", 1)),
             gap: GAP,
+            event_time: true,
             output: Arc::new(Schema::new(all)),
         })
         .unwrap()

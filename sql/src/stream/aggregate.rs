@@ -25,11 +25,15 @@ use std::sync::Arc;
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr};
-use riverrun_dataflow::{Columns, DataStream, Operator, OperatorKind, OperatorSpec};
+use riverrun_dataflow::{
+    Columns, DataStream, Environment, Operator, OperatorKind, OperatorSpec,
+};
 
 use self::shape::Shape;
+pub(super) use self::windowed::is_processing_time;
 use self::windowed::{Role, Windowed, in_all_sets, roles, tells_window};
 use super::planner::planning;
+use super::windows::{by_the_clock, never_over};
 use super::{Planned, StreamPlanner, WindowColumns};
 use crate::operator::aggregate::{
     AggregateSpec, Combine, Expand, GroupAggregate, OutputColumn, SessionAggregate,
@@ -50,7 +54,8 @@ impl StreamPlanner<'_> {
             (false, true) => format!("by {}", described(group)),
             (false, false) => format!("{} by {}", described(calls), described(group)),
         };
-        if let Some(windowed) = Windowed::of(aggregate)? {
+        let windowed = Windowed::of(aggregate)?;
+        if let Some(windowed) = windowed.filter(|windowed| !self.needs_rows(aggregate, windowed)) {
             return self.by_windowing_function(aggregate, &windowed, description);
         }
         let input = self.plan(&aggregate.input)?;
@@ -91,31 +96,14 @@ impl StreamPlanner<'_> {
         // Where the input ends, its end is event time enough.
         let event_time = is_event_time || !windowed.processing_time;
         if !is_event_time && event_time && self.endless {
-            return Err(Error::invalid(format!(
-                "the time column {} of {kind} is not event time, so its windows never end: declare WATERMARK FOR it, and leave it as it is on \
-                 the way to the window",
-                windowed.function.time
-            )));
+            return Err(never_over(kind, &windowed.function.time));
+        }
+        if !event_time {
+            by_the_clock(kind, &input)?;
         }
         let description = format!("{kind}, {description}");
         match kind {
             WindowKind::Session { gap } => {
-                let refused = match () {
-                    () if input.retracts => Some("rows that may be taken back"),
-                    () if !windowed.by_partition => Some(
-                        "GROUP BY other columns than window_start, window_end and those of its PARTITION BY",
-                    ),
-                    () if shape.expand.is_some() => Some("grouping sets"),
-                    () if !shape.spec.sets.is_empty() => {
-                        Some("DISTINCT, ordered or MEDIAN aggregates")
-                    }
-                    () => None,
-                };
-                if let Some(refused) = refused {
-                    return Err(Error::unsupported(format!(
-                        "SESSION windows in a streaming query with {refused}"
-                    )));
-                }
                 Ok(self.in_sessions(input, shape, gap, event_time, schema, description))
             }
             _ => {
@@ -123,6 +111,23 @@ impl StreamPlanner<'_> {
                 Ok(self.in_windows(input, shape, layout, event_time, schema, description))
             }
         }
+    }
+
+    /// True if an aggregation by session needs the rows of each session, and not only what they add up to: the windowing function is then run,
+    /// and keeps them. States of sessions can be merged when a row joins two of them, but not parted again when one is taken back.
+    fn needs_rows(&self, aggregate: &Aggregate, windowed: &Windowed<'_>) -> bool {
+        if !matches!(windowed.function.kind, WindowKind::Session { .. }) {
+            return false;
+        }
+        // Whether rows can be taken back is known when they are planned: here in a job that is thrown away.
+        let env = Environment::new("look");
+        let (props, settings) = (self.props.clone(), self.settings.clone());
+        let mut planner = StreamPlanner { props, settings, ..StreamPlanner::new(&env) };
+        let Ok(input) = planner.plan(&windowed.input) else { return false };
+        let Aggregate { group_expr: group, aggr_expr: calls, schema, .. } = aggregate;
+        let shape = Shape::new(&planner.props, &input, group, &windowed.roles, calls, schema);
+        let mergeable = |shape: &Shape| shape.expand.is_none() && shape.spec.sets.is_empty();
+        input.retracts || !windowed.by_partition || !shape.as_ref().is_ok_and(mergeable)
     }
 
     pub(super) fn distinct(&mut self, distinct: &Distinct) -> Result<Planned> {

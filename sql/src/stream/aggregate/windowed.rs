@@ -93,7 +93,7 @@ impl<'a> Windowed<'a> {
 }
 
 /// True if an expression over the rows of a plan is `PROCTIME()`.
-fn is_processing_time(plan: &LogicalPlan, expr: &Expr) -> bool {
+pub(in crate::stream) fn is_processing_time(plan: &LogicalPlan, expr: &Expr) -> bool {
     match expr {
         Expr::ScalarFunction(function) => function.name().eq_ignore_ascii_case("proctime"),
         Expr::Alias(alias) => is_processing_time(plan, &alias.expr),
