@@ -23,6 +23,8 @@
 
 mod aggregate;
 mod calc;
+#[cfg(test)]
+mod clock_tests;
 mod join;
 mod over;
 mod parts;

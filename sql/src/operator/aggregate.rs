@@ -41,7 +41,7 @@ mod states;
 mod window;
 mod windows;
 
-pub use combine::Combine;
+pub use combine::{Combine, Holds};
 pub use expand::{Expand, ExpandSpec};
 pub use group::GroupAggregate;
 pub use session::{SessionAggregate, SessionAssigner, SessionAssignerSpec, SessionSpec};

@@ -38,6 +38,8 @@ pub struct SessionsSpec {
     pub gap: i64,
     /// Whether sessions follow event time; if not, processing time.
     pub event_time: bool,
+    /// Whether rows may be taken back. What is left of a session may then have been over for as long as the gap: event time is as far behind.
+    pub retracts: bool,
     /// The rows' columns, then `window_start`, `window_end` and `window_time`.
     pub output: SchemaRef,
 }
@@ -290,8 +292,10 @@ impl Operator for Sessions {
             value.clear();
             value.extend_from_slice(&ordered(time));
             value.extend_from_slice(rows.row(at));
-            self.waiting.add(ALL, key, &value, changes.weight(at));
-            self.due.set(key, self.closes(time));
+            let weight = changes.weight(at);
+            self.waiting.add(ALL, key, &value, weight);
+            // Without a row, what comes before it may be over at once.
+            self.due.set(key, if weight > 0 { self.closes(time) } else { Timestamp::MIN });
         }
         if late > 0 {
             OperatorMetrics::add(&self.metrics.late_records, late);
@@ -319,7 +323,10 @@ impl Operator for Sessions {
         // A session comes out when event time is at its end, and its rows are at the millisecond before: what follows must not take them for late.
         let behind = match watermark {
             Watermark::MAX => Some(watermark),
-            watermark => self.frontier.advance_to(watermark.timestamp().saturating_sub(1)),
+            watermark => {
+                let hold = if self.spec.retracts { self.spec.gap.saturating_add(1) } else { 1 };
+                self.frontier.advance_to(watermark.timestamp().saturating_sub(hold))
+            }
         };
         behind.map_or(Ok(()), |watermark| out.emit_watermark(watermark))
     }
@@ -355,9 +362,9 @@ impl Operator for Sessions {
 mod tests {
     use std::collections::BTreeMap;
 
-    use arrow_array::TimestampMillisecondArray;
     use arrow_array::cast::AsArray;
     use arrow_array::types::{Int64Type, TimestampMillisecondType};
+    use arrow_array::{Int64Array, TimestampMillisecondArray};
     use arrow_schema::{DataType, Field, Schema, TimeUnit};
     use datafusion::physical_expr::expressions::Column;
     use proptest::prelude::*;
@@ -392,7 +399,7 @@ mod tests {
         result
     }
 
-    fn operator() -> Sessions {
+    fn operator(retracts: bool) -> Sessions {
         let time = || DataType::Timestamp(TimeUnit::Millisecond, None);
         let own = vec![Field::new("k", DataType::Int64, true), Field::new("ts", time(), true)];
         let mut all = own.clone();
@@ -405,6 +412,7 @@ mod tests {
             time: Arc::new(Column::new("ts", 1)),
             gap: GAP,
             event_time: true,
+            retracts,
             output: Arc::new(Schema::new(all)),
         })
         .unwrap()
@@ -418,7 +426,7 @@ mod tests {
             rows in proptest::collection::vec((0i64..4, 0i64..6, 0i64..8), 1..60),
             restart in 0usize..60,
         ) {
-            let mut harness = Harness::open(operator()).unwrap();
+            let mut harness = Harness::open(operator(false)).unwrap();
             let mut chain = vec![harness.snapshot(SnapshotKind::Full).unwrap()];
             let (mut now, mut reached) = (0, i64::MIN);
             let mut expected: BTreeMap<i64, Vec<Timestamp>> = BTreeMap::new();
@@ -440,7 +448,7 @@ mod tests {
                     chain.push(harness.snapshot(SnapshotKind::Delta).unwrap());
                     let list = chain[1].list.clone();
                     let keyed = chain.iter().map(|state| state.keyed.clone().unwrap()).collect();
-                    let mut restored = operator();
+                    let mut restored = operator(false);
                     restored.restore(RestoredState { keyed: vec![keyed], list, ..RestoredState::default() }).unwrap();
                     harness = Harness::open(restored).unwrap();
                 }
@@ -462,6 +470,77 @@ mod tests {
             }
             harness.end().unwrap();
             collect(&mut harness, reached);
+            got.sort_unstable();
+            prop_assert_eq!(got, model(&expected, GAP));
+            prop_assert_eq!(OperatorMetrics::read(&harness.metrics.late_records), 0);
+        }
+
+        /// Rows that are taken back, before or after they come, are not there: what comes out is what a look at the others finds.
+        #[test]
+        fn rows_that_are_taken_back_hold_no_session_together(
+            rows in proptest::collection::vec((0i64..3, 0i64..6, 0i64..8, 0u8..6), 1..60),
+            restart in 0usize..60,
+        ) {
+            let mut harness = Harness::open(operator(true)).unwrap();
+            let mut chain = vec![harness.snapshot(SnapshotKind::Full).unwrap()];
+            let (mut now, mut reached) = (0, i64::MIN);
+            let mut expected: BTreeMap<i64, Vec<Timestamp>> = BTreeMap::new();
+            let mut got = Vec::new();
+            let mut put_off: Vec<(i64, Timestamp, i64)> = Vec::new();
+            for (at, (key, step, back, what)) in rows.into_iter().enumerate() {
+                if at == restart {
+                    chain.push(harness.snapshot(SnapshotKind::Delta).unwrap());
+                    let list = chain[1].list.clone();
+                    let keyed = chain.iter().map(|state| state.keyed.clone().unwrap()).collect();
+                    let mut restored = operator(true);
+                    restored.restore(RestoredState { keyed: vec![keyed], list, ..RestoredState::default() }).unwrap();
+                    let batches = std::mem::take(&mut harness.out.batches);
+                    harness = Harness::open(restored).unwrap();
+                    harness.out.batches = batches;
+                }
+                now += step;
+                let time = now - back;
+                let mut changes = std::mem::take(&mut put_off);
+                match what {
+                    0 => put_off.push((key, time, -1)),
+                    1 => put_off.push((key, time, 1)),
+                    _ => expected.entry(key).or_default().push(time),
+                }
+                changes.push((key, time, if what == 1 { -1 } else { 1 }));
+                for (key, time, weight) in changes {
+                    let schema = harness.operator.spec.input.clone();
+                    let batch = RecordBatch::try_new(schema, vec![
+                        Arc::new(Int64Array::from(vec![key])),
+                        Arc::new(TimestampMillisecondArray::from(vec![time])),
+                    ]).unwrap();
+                    let weights = Int64Array::from(vec![weight]);
+                    let batch = Changes::weighted(batch, weights).into_batch("test", None).unwrap();
+                    harness.operator.process(0, batch, &mut harness.out).unwrap();
+                }
+                if now - 9 > reached {
+                    reached = now - 9;
+                    harness.watermark(reached).unwrap();
+                }
+            }
+            for (key, time, weight) in put_off {
+                let schema = harness.operator.spec.input.clone();
+                let batch = RecordBatch::try_new(schema, vec![
+                    Arc::new(Int64Array::from(vec![key])),
+                    Arc::new(TimestampMillisecondArray::from(vec![time])),
+                ]).unwrap();
+                let batch = Changes::weighted(batch, Int64Array::from(vec![weight])).into_batch("test", None).unwrap();
+                harness.operator.process(0, batch, &mut harness.out).unwrap();
+            }
+            harness.end().unwrap();
+            for batch in harness.out.batches.drain(..) {
+                let changes = Changes::of(batch, "test").unwrap();
+                prop_assert!(changes.weights.is_none());
+                let times = |at: usize| changes.rows.column(at).as_primitive::<TimestampMillisecondType>().clone();
+                let keys = changes.rows.column(0).as_primitive::<Int64Type>();
+                for row in 0..changes.len() {
+                    got.push((keys.value(row), times(1).value(row), times(2).value(row), times(3).value(row)));
+                }
+            }
             got.sort_unstable();
             prop_assert_eq!(got, model(&expected, GAP));
             prop_assert_eq!(OperatorMetrics::read(&harness.metrics.late_records), 0);

@@ -90,7 +90,7 @@ const KNOWN: &[Known] = &[
         key: "table.exec.emit.late-fire.enabled",
         default: "false",
         kind: Kind::Boolean,
-        meaning: "whether rows that come late change the results of windows that are over",
+        meaning: "whether late results of windows wait for late-fire.delay; needs allow-lateness",
     },
     Known {
         key: "table.exec.emit.late-fire.delay",
@@ -102,7 +102,7 @@ const KNOWN: &[Known] = &[
         key: "table.exec.emit.allow-lateness",
         default: "0 ms",
         kind: Kind::Duration,
-        meaning: "for how long a window that is over takes late rows",
+        meaning: "for how long, in event time, a window that is over takes late rows, which change its result",
     },
     Known {
         key: "table.exec.source.idle-timeout",
@@ -138,7 +138,7 @@ const KNOWN: &[Known] = &[
         key: "table.optimizer.agg-phase-strategy",
         default: "AUTO",
         kind: Kind::OneOf(&["AUTO", "ONE_PHASE", "TWO_PHASE"]),
-        meaning: "whether rows are combined before they are spread by key",
+        meaning: "TWO_PHASE and AUTO: rows are combined before they are spread by key; ONE_PHASE: behind it",
     },
     Known {
         key: "table.optimizer.distinct-agg.split.enabled",

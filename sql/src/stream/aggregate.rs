@@ -25,9 +25,7 @@ use std::sync::Arc;
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr};
-use riverrun_dataflow::{
-    Columns, DataStream, Environment, Operator, OperatorKind, OperatorSpec,
-};
+use riverrun_dataflow::{Columns, DataStream, Environment, Operator, OperatorKind, OperatorSpec};
 
 use self::shape::Shape;
 pub(super) use self::windowed::is_processing_time;
@@ -36,7 +34,7 @@ use super::planner::planning;
 use super::windows::{by_the_clock, never_over};
 use super::{Planned, StreamPlanner, WindowColumns};
 use crate::operator::aggregate::{
-    AggregateSpec, Combine, Expand, GroupAggregate, OutputColumn, SessionAggregate,
+    AggregateSpec, Combine, Expand, GroupAggregate, Holds, OutputColumn, SessionAggregate,
     SessionAssigner, SessionAssignerSpec, SessionSpec, Updates, WindowAggregate, WindowLayout,
     WindowSpec,
 };
@@ -54,9 +52,17 @@ impl StreamPlanner<'_> {
             (false, true) => format!("by {}", described(group)),
             (false, false) => format!("{} by {}", described(calls), described(group)),
         };
-        let windowed = Windowed::of(aggregate)?;
-        if let Some(windowed) = windowed.filter(|windowed| !self.needs_rows(aggregate, windowed)) {
-            return self.by_windowing_function(aggregate, &windowed, description);
+        if let Some(windowed) = Windowed::of(aggregate)? {
+            if !self.needs_rows(aggregate, &windowed) {
+                return self.by_windowing_function(aggregate, &windowed, description);
+            }
+            if self.updates(true)?.any() {
+                return Err(Error::unsupported(
+                    "'table.exec.emit.early-fire.enabled' or 'table.exec.emit.allow-lateness' with SESSION windows of rows that may be taken back, \
+                     with DISTINCT, ordered or MEDIAN aggregates, grouping sets, or GROUP BY other columns than those of PARTITION BY: their \
+                     rows are kept until the session is over",
+                ));
+            }
         }
         let input = self.plan(&aggregate.input)?;
         if let Some(window) = input.window.clone().filter(|window| window.event_time) {
@@ -71,7 +77,7 @@ impl StreamPlanner<'_> {
                 let shape = Shape::new(&self.props, &input, group, &roles, calls, schema)?;
                 let end = shape.bounds.iter().map(|(_, at)| *at).next().unwrap_or(0);
                 let layout = WindowLayout::Given { end };
-                return Ok(self.in_windows(input, shape, layout, true, schema, description));
+                return self.in_windows(input, shape, layout, true, schema, description);
             }
         }
         let shape = Shape::new(&self.props, &input, group, &[], calls, schema)?;
@@ -104,11 +110,11 @@ impl StreamPlanner<'_> {
         let description = format!("{kind}, {description}");
         match kind {
             WindowKind::Session { gap } => {
-                Ok(self.in_sessions(input, shape, gap, event_time, schema, description))
+                self.in_sessions(input, shape, gap, event_time, schema, description)
             }
             _ => {
                 let layout = layout(kind, &shape);
-                Ok(self.in_windows(input, shape, layout, event_time, schema, description))
+                self.in_windows(input, shape, layout, event_time, schema, description)
             }
         }
     }
@@ -151,19 +157,20 @@ impl StreamPlanner<'_> {
         description: String,
     ) -> Planned {
         let spec = Arc::new(shape.spec.clone());
-        let combine = spec.clone();
-        let combined = self.combined(&input, &shape, &description, move || {
-            Box::new(Combine::new(combine.clone()))
-        });
         let columns: Vec<usize> = (0..spec.keys.len()).collect();
         // The one group of a query without GROUP BY, and grand totals, are always there.
         let ttl = self.state_ttl().filter(|_| spec.always.is_empty());
         let until = ttl.map(|ttl| format!("it was not touched for {} ms", ttl.as_millis()));
         self.note_groups("aggregate", &spec, schema, until);
         let ttl = ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
-        let operator = Self::keyed_spec("aggregate", description, &columns);
-        let shared = spec.clone();
-        let stream = exchanged(&combined, &spec, spec.keys.len(), schema)
+        let operator = Self::keyed_spec("aggregate", description.clone(), &columns);
+        let (combine, shared) = (spec.clone(), spec.clone());
+        let rows = self.expanded(&input, &shape);
+        let phases = Phases { spec: &spec, keys: spec.keys.len(), description, schema };
+        let stream = self
+            .combined(rows, input.parallelism, phases, move || {
+                Box::new(Combine::new(combine.clone()))
+            })
             .transform(operator, move |_| {
                 Ok(Box::new(GroupAggregate::new(shared.clone()).with_time_to_live(ttl)))
             });
@@ -187,20 +194,27 @@ impl StreamPlanner<'_> {
         event_time: bool,
         schema: &DFSchemaRef,
         description: String,
-    ) -> Planned {
+    ) -> Result<Planned> {
         let spec = Arc::new(shape.spec.clone());
-        let updates = self.updates();
-        let (combine, eager) = (spec.clone(), updates.early.is_some() || !event_time);
-        let combined = self.combined(&input, &shape, &description, move || {
-            Box::new(Combine::in_windows(combine.clone(), layout, eager))
-        });
+        let updates = self.updates(event_time)?;
+        let holds = match (event_time, updates.early) {
+            (false, _) => Holds::Batch,
+            (true, Some(_)) => Holds::Many,
+            (true, None) => Holds::Windows,
+        };
         let window = WindowSpec { aggregate: spec.clone(), layout, event_time, updates };
-        self.note_groups("window", &spec, schema, Some("its window is over".to_owned()));
-        let operator = Self::keyed_spec("window", description, &spec.keys);
-        let stream = exchanged(&combined, &spec, spec.keys.len(), schema)
+        self.note_groups("window", &spec, schema, Some(until_over("window", updates)));
+        let operator = Self::keyed_spec("window", description.clone(), &spec.keys);
+        let combine = spec.clone();
+        let rows = self.expanded(&input, &shape);
+        let phases = Phases { spec: &spec, keys: spec.keys.len(), description, schema };
+        let stream = self
+            .combined(rows, input.parallelism, phases, move || {
+                Box::new(Combine::in_windows(combine.clone(), layout).holding(holds))
+            })
             .transform(operator, move |_| Ok(Box::new(WindowAggregate::new(window.clone()))));
         let result = self.window_results(&input, &shape, stream, event_time, schema);
-        Planned { retracts: updates.any(), ..result }
+        Ok(Planned { retracts: updates.any(), ..result })
     }
 
     /// Adds the operators of an aggregation by session.
@@ -212,7 +226,7 @@ impl StreamPlanner<'_> {
         event_time: bool,
         schema: &DFSchemaRef,
         description: String,
-    ) -> Planned {
+    ) -> Result<Planned> {
         let keys = shape.spec.keys.clone();
         let time = shape.bounds.first().map_or(0, |(_, at)| *at);
         let rows = shape.spec.input.clone();
@@ -221,27 +235,28 @@ impl StreamPlanner<'_> {
         spec.input = sessions.output();
         spec.keys.extend([spec.input.fields().len() - 2, spec.input.fields().len() - 1]);
         let spec = Arc::new(spec);
-        let columns = shape.columns.columns.iter().flatten().map(ToString::to_string);
-        let columns = columns.collect::<Vec<_>>().join(", ");
+        let updates = self.updates(event_time)?;
         let assign = OperatorSpec::new("sessions", OperatorKind::Transform)
             .described(format!("gap {gap} ms"));
-        let combine =
-            OperatorSpec::new("combine", OperatorKind::Transform).described(description.clone());
-        let shared = spec.clone();
-        let combined = self
-            .calc(&input, shape.columns.clone(), columns)
+        let rows = self
+            .expanded(&input, &shape)
             .transform::<Columns>(assign, move |_| {
                 Ok(Box::new(SessionAssigner::new(sessions.clone())))
             })
-            .parallelism(input.parallelism)
-            .transform::<Columns>(combine, move |_| Ok(Box::new(Combine::new(shared.clone()))))
             .parallelism(input.parallelism);
-        let session = SessionSpec { aggregate: spec.clone(), event_time };
-        self.note_groups("session", &spec, schema, Some("its session is over".to_owned()));
-        let operator = Self::keyed_spec("session", description, &keys);
-        let stream = exchanged(&combined, &spec, keys.len(), schema)
+        let session = SessionSpec { aggregate: spec.clone(), gap, event_time, updates };
+        self.note_groups("session", &spec, schema, Some(until_over("session", updates)));
+        let operator = Self::keyed_spec("session", description.clone(), &keys);
+        let combine = spec.clone();
+        let holds = if event_time { Holds::Many } else { Holds::Batch };
+        let phases = Phases { spec: &spec, keys: keys.len(), description, schema };
+        let stream = self
+            .combined(rows, input.parallelism, phases, move || {
+                Box::new(Combine::new(combine.clone()).holding(holds))
+            })
             .transform(operator, move |_| Ok(Box::new(SessionAggregate::new(session.clone()))));
-        self.window_results(&input, &shape, stream, event_time, schema)
+        let result = self.window_results(&input, &shape, stream, event_time, schema);
+        Ok(Planned { retracts: updates.any(), ..result })
     }
 
     /// What is known of the results of windows.
@@ -278,17 +293,31 @@ impl StreamPlanner<'_> {
         }
     }
 
-    /// When windows give results that are not final, as the session says.
-    fn updates(&self) -> Updates {
+    /// When windows give results that are not final, as the session says. By processing time no row is late.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if late rows are to change results, but none are taken.
+    fn updates(&self, event_time: bool) -> Result<Updates> {
         let millis = |key: &str| {
             let duration = self.settings.duration(key).unwrap_or_default();
             i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
         };
-        let early = self.settings.flag("table.exec.emit.early-fire.enabled");
-        Updates {
-            early: early.then(|| millis("table.exec.emit.early-fire.delay")),
-            lateness: millis("table.exec.emit.allow-lateness"),
+        let enabled = |which: &str| {
+            let flag = self.settings.flag(&format!("table.exec.emit.{which}-fire.enabled"));
+            flag.then(|| millis(&format!("table.exec.emit.{which}-fire.delay")))
+        };
+        let (early, late) = (enabled("early"), enabled("late"));
+        let lateness = millis("table.exec.emit.allow-lateness");
+        if late.is_some() && lateness == 0 {
+            return Err(Error::invalid(
+                "'table.exec.emit.late-fire.enabled' without 'table.exec.emit.allow-lateness': late rows are left out, so there is nothing to \
+                 put out late; say for how long windows take them",
+            ));
         }
+        Ok(match event_time {
+            true => Updates { early, lateness, late: late.filter(|delay| *delay > 0) },
+            false => Updates { early, ..Updates::default() },
+        })
     }
 
     fn note_groups(
@@ -311,40 +340,59 @@ impl StreamPlanner<'_> {
         self.note_state(operator, keeps + &sets, until);
     }
 
-    /// The rows of an aggregation's input, combined where they are.
-    fn combined(
-        &self,
-        input: &Planned,
-        shape: &Shape,
-        description: &str,
-        combine: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
-    ) -> DataStream<Columns> {
+    /// The columns of an aggregation, once for each of its grouping sets.
+    fn expanded(&self, input: &Planned, shape: &Shape) -> DataStream<Columns> {
         let columns = shape.columns.columns.iter().flatten().map(ToString::to_string);
         let columns = columns.collect::<Vec<_>>().join(", ");
-        let mut stream = self.calc(input, shape.columns.clone(), columns);
-        if let Some(expand) = shape.expand.clone() {
-            let sets = format!("{} grouping sets", expand.sets.len());
-            let operator = OperatorSpec::new("expand", OperatorKind::Transform).described(sets);
-            stream = stream
-                .transform(operator, move |_| Ok(Box::new(Expand::new(expand.clone()))))
-                .parallelism(input.parallelism);
-        }
+        let stream = self.calc(input, shape.columns.clone(), columns);
+        let Some(expand) = shape.expand.clone() else { return stream };
+        let sets = format!("{} grouping sets", expand.sets.len());
+        let operator = OperatorSpec::new("expand", OperatorKind::Transform).described(sets);
+        stream
+            .transform(operator, move |_| Ok(Box::new(Expand::new(expand.clone()))))
+            .parallelism(input.parallelism)
+    }
+
+    /// Rows combined and spread by their groups; with `ONE_PHASE` they are spread as they are, and combined where their groups are.
+    fn combined(
+        &self,
+        rows: DataStream<Columns>,
+        parallelism: u32,
+        phases: Phases<'_>,
+        combine: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
+    ) -> DataStream<Columns> {
+        let Phases { spec, keys, description, schema } = phases;
+        let one_phase = self.settings.text("table.optimizer.agg-phase-strategy") == "ONE_PHASE";
+        let spread = |stream: &DataStream<Columns>, keys: Vec<usize>| {
+            stream.partition_by(&key_names(spec, schema), move |key_groups| {
+                Box::new(RowKeyPartitioner::new(keys.clone(), key_groups))
+            })
+        };
         let operator = OperatorSpec::new("combine", OperatorKind::Transform).described(description);
-        stream.transform(operator, move |_| Ok(combine())).parallelism(input.parallelism)
+        if !one_phase {
+            let combined = rows.transform(operator, move |_| Ok(combine()));
+            return spread(&combined.parallelism(parallelism), (0..keys).collect());
+        }
+        let operator = if keys == 0 { operator.single() } else { operator };
+        spread(&rows, spec.keys[..keys].to_vec()).transform(operator, move |_| Ok(combine()))
     }
 }
 
-/// Combined rows over the HASH edge, by the first columns of their key.
-fn exchanged(
-    combined: &DataStream<Columns>,
-    spec: &AggregateSpec,
+/// What is said of an aggregation that comes in two phases.
+struct Phases<'a> {
+    spec: &'a AggregateSpec,
+    /// By how many columns of the key rows are spread.
     keys: usize,
-    schema: &DFSchemaRef,
-) -> DataStream<Columns> {
-    let keys: Vec<usize> = (0..keys).collect();
-    combined.partition_by(&key_names(spec, schema), move |key_groups| {
-        Box::new(RowKeyPartitioner::new(keys.clone(), key_groups))
-    })
+    description: String,
+    schema: &'a DFSchemaRef,
+}
+
+/// Until when the state of a window is kept.
+fn until_over(window: &str, updates: Updates) -> String {
+    match updates.lateness {
+        0 => format!("its {window} is over"),
+        lateness => format!("its {window} is over, and {lateness} ms of event time more"),
+    }
 }
 
 fn key_names(spec: &AggregateSpec, schema: &DFSchemaRef) -> String {

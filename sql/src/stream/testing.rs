@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use riverrun_dataflow::testing::context;
 use riverrun_dataflow::{
-    Batch, Columns, EdgeKind, Environment, Job, ManualClock, Operator, OperatorKind,
+    Batch, Clock, Columns, EdgeKind, Environment, Job, ManualClock, Operator, OperatorKind,
     OperatorMetrics, OperatorSpec, Output, Partitioner, Resources, Result, Source, SourceEvent,
     SplitIndex, SplitStatus, SubtaskId, Timestamp, VertexId, Watermark, WatermarkMerger,
 };
@@ -25,6 +25,7 @@ use crate::function::FunctionRegistry;
 use crate::operator::testing::{Table, accumulate};
 use crate::parser::{Statement, parse_script};
 use crate::plan::{EventTime, QueryPlanner, Relation, Rows};
+use crate::session::Settings;
 
 /// Tables by name.
 pub(crate) type Tables = BTreeMap<String, Arc<MemoryTable>>;
@@ -43,9 +44,32 @@ pub(crate) struct Outcome {
     pub(crate) retracted: bool,
 }
 
+/// How a query is run as a job.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) parallelism: u32,
+    pub(crate) seed: u64,
+    /// What functions and operators ask for the time.
+    pub(crate) clock: Arc<ManualClock>,
+    /// By how much the clock goes on at most from one step to the next; 0 if it stands still.
+    pub(crate) pace: i64,
+    pub(crate) settings: Settings,
+}
+
+impl Setup {
+    pub(crate) fn new(parallelism: u32, seed: u64) -> Self {
+        let (clock, settings) = (Arc::default(), Settings::default());
+        Self { parallelism, seed, clock, pace: 0, settings }
+    }
+}
+
 /// The optimised plan of a query.
 pub(crate) fn logical(sql: &str, tables: &Tables) -> crate::Result<LogicalPlan> {
-    let functions = FunctionRegistry::new(Arc::new(ManualClock::default()), 1);
+    logical_at(sql, tables, Arc::default())
+}
+
+fn logical_at(sql: &str, tables: &Tables, clock: Arc<ManualClock>) -> crate::Result<LogicalPlan> {
+    let functions = FunctionRegistry::new(clock, 1);
     let suggest = |_: &str| None;
     let nothing = |_: &str| Ok(None);
     let scan = |name: &str, schema: arrow_schema::SchemaRef, rows: Rows| Relation {
@@ -101,10 +125,16 @@ pub(crate) fn stream(
     parallelism: u32,
     seed: u64,
 ) -> crate::Result<Outcome> {
-    let plan = logical(sql, tables)?;
+    stream_with(sql, tables, &Setup::new(parallelism, seed))
+}
+
+/// A query as a job that is run as the setup says.
+pub(crate) fn stream_with(sql: &str, tables: &Tables, setup: &Setup) -> crate::Result<Outcome> {
+    let plan = logical_at(sql, tables, setup.clock.clone())?;
     let env = Environment::new("test");
-    env.set_parallelism(parallelism);
+    env.set_parallelism(setup.parallelism);
     let mut planner = StreamPlanner::new(&env);
+    planner.settings = setup.settings.clone();
     let planned = planner.plan(&plan)?;
     let kept: Arc<Mutex<Vec<Batch>>> = Arc::default();
     let (result, spec) = (kept.clone(), OperatorSpec::new("result", OperatorKind::Transform));
@@ -116,7 +146,7 @@ pub(crate) fn stream(
     let job = env.build(Resources::default())?;
     let operators = job.graph.vertices.iter().flat_map(|vertex| &vertex.operators);
     let operators = operators.map(|operator| operator.name.clone()).collect();
-    Run::new(&job, seed)?.run()?;
+    Run::new(&job, setup)?.run()?;
     let (mut rows, mut retracted) = (Table::new(), false);
     for batch in kept.lock().unwrap().drain(..) {
         let changes = Changes::of(batch, "result")?;
@@ -191,15 +221,19 @@ struct Run {
     parallelism: HashMap<VertexId, u32>,
     edges: HashMap<(VertexId, u32), Vec<Edge>>,
     rng: StdRng,
+    clock: Arc<ManualClock>,
+    pace: i64,
 }
 
 impl Run {
-    fn new(job: &Job, seed: u64) -> Result<Self> {
+    fn new(job: &Job, setup: &Setup) -> Result<Self> {
         let mut run = Self {
             subtasks: HashMap::new(),
             parallelism: job.graph.vertices.iter().map(|v| (v.id, v.parallelism)).collect(),
             edges: HashMap::new(),
-            rng: StdRng::seed_from_u64(seed),
+            rng: StdRng::seed_from_u64(setup.seed),
+            clock: setup.clock.clone(),
+            pace: setup.pace,
         };
         for vertex in &job.graph.vertices {
             let mut inputs = Vec::new();
@@ -218,7 +252,7 @@ impl Run {
             }
             for index in 0..vertex.parallelism {
                 let mut surroundings =
-                    context(Arc::new(ManualClock::default()), Arc::new(OperatorMetrics::default()));
+                    context(setup.clock.clone(), Arc::new(OperatorMetrics::default()));
                 surroundings.subtask = SubtaskId { vertex: vertex.id, index };
                 surroundings.parallelism = vertex.parallelism;
                 let mut subtask = Subtask {
@@ -267,7 +301,29 @@ impl Run {
                 None => self.poll(at)?,
                 Some(channel) => self.receive(at, channel)?,
             }
+            if self.pace > 0 {
+                self.tick()?;
+            }
         }
+    }
+
+    /// The clock goes on, and what is due by it is done.
+    fn tick(&mut self) -> Result<()> {
+        let now = self.clock.now() + self.rng.random_range(0..=self.pace);
+        self.clock.set(now);
+        let mut all: Vec<(VertexId, u32)> = self.subtasks.keys().copied().collect();
+        all.sort_unstable();
+        for at in all {
+            for depth in 0..self.subtask(at).chain.len() {
+                let mut out = Events::default();
+                let operator = &mut self.subtask(at).chain[depth];
+                while operator.next_timer().is_some_and(|due| due <= now) {
+                    operator.on_time(now, &mut out)?;
+                }
+                self.push_from(at, depth + 1, 0, out.0)?;
+            }
+        }
+        Ok(())
     }
 
     fn subtask(&mut self, at: (VertexId, u32)) -> &mut Subtask {
@@ -323,7 +379,18 @@ impl Run {
             let end = merger.advance(0, Timestamp::MAX).unwrap();
             events.insert(0, Event::Watermark(end));
         }
-        for (depth, operator) in self.subtask(at).chain.iter_mut().enumerate() {
+        self.push_from(at, 0, input, events)
+    }
+
+    /// From some operator of the chain on.
+    fn push_from(
+        &mut self,
+        at: (VertexId, u32),
+        first: usize,
+        input: usize,
+        mut events: Vec<Event>,
+    ) -> Result<()> {
+        for (depth, operator) in self.subtask(at).chain.iter_mut().enumerate().skip(first) {
             let mut out = Events::default();
             for event in events {
                 match event {

@@ -76,6 +76,7 @@ impl StreamPlanner<'_> {
             time: self.expression(&node.time, &input.schema)?,
             gap,
             event_time,
+            retracts: input.retracts,
             output: node.schema.inner().clone(),
         };
         let description = format!("{}, on {}", node.kind, node.time);

@@ -37,15 +37,25 @@ const SPARE: usize = 8;
 pub struct Combine {
     spec: Arc<AggregateSpec>,
     windows: Option<WindowLayout>,
-    /// Whether rows of windows are waited for.
-    eager: bool,
+    holds: Holds,
     layout: PartialLayout,
     operator: String,
     codecs: Vec<RowCodec>,
-    /// By the end of the pane; without windows there is one pane.
+    /// By the end of the slice; without windows there is one.
     panes: BTreeMap<Timestamp, LocalGroups>,
     spare: Vec<LocalGroups>,
     rows: usize,
+}
+
+/// For how long rows are held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Until their windows are over.
+    Windows,
+    /// Until there are many, or few come.
+    Many,
+    /// Within a batch only: the clock does not wait for rows.
+    Batch,
 }
 
 impl Combine {
@@ -54,13 +64,20 @@ impl Combine {
         let layout = PartialLayout::new(&spec, false);
         let operator = "combine".to_owned();
         let (codecs, panes, spare) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { spec, windows: None, eager: true, layout, operator, codecs, panes, spare, rows: 0 }
+        let holds = Holds::Many;
+        Self { spec, windows: None, holds, layout, operator, codecs, panes, spare, rows: 0 }
     }
 
-    /// The operator of this spec, by panes of windows. If it is `eager`, rows are not held back until their windows are over.
-    pub fn in_windows(spec: Arc<AggregateSpec>, windows: WindowLayout, eager: bool) -> Self {
+    /// The operator of this spec, by slices of windows.
+    pub fn in_windows(spec: Arc<AggregateSpec>, windows: WindowLayout) -> Self {
         let layout = PartialLayout::new(&spec, true);
-        Self { windows: Some(windows), eager, layout, ..Self::new(spec) }
+        Self { windows: Some(windows), holds: Holds::Windows, layout, ..Self::new(spec) }
+    }
+
+    /// Holds rows back for so long.
+    pub fn holding(mut self, holds: Holds) -> Self {
+        self.holds = holds;
+        self
     }
 
     /// The columns that it puts out first: the key's.
@@ -72,7 +89,7 @@ impl Combine {
         let Some(windows) = &self.windows else {
             return self.add_to(0, &changes.rows, changes.weights.as_ref());
         };
-        for (pane, rows) in windows.panes(&self.operator, &changes.rows)? {
+        for (pane, rows) in windows.slices(&self.operator, &changes.rows)? {
             let Some(rows) = rows else {
                 self.add_to(pane, &changes.rows, changes.weights.as_ref())?;
                 continue;
@@ -172,8 +189,9 @@ impl Operator for Combine {
         self.add(&changes)?;
         self.rows += changes.len();
         let entries: usize = self.panes.values().map(LocalGroups::entries).sum();
-        let full = self.rows >= MAX_ROWS && self.eager || entries >= MAX_ENTRIES;
-        let due = self.eager && changes.len() < SMALL_BATCH;
+        let eager = self.holds != Holds::Windows;
+        let full = self.rows >= MAX_ROWS && eager || entries >= MAX_ENTRIES;
+        let due = eager && changes.len() < SMALL_BATCH || self.holds == Holds::Batch;
         if full || due { self.flush(Timestamp::MAX, out) } else { Ok(()) }
     }
 

@@ -6,26 +6,27 @@
 //! Rows that are the gap apart, and no more, belong together. So a session that ends at `t`, the gap behind its last row, is over when no row
 //! of time `t` can come any more: when the watermark has reached `t`. Its time is `t - 1`, so the operator's own watermark is 1 ms behind.
 
-use std::collections::BTreeMap;
+mod assigner;
+mod shown;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMillisecondType};
+use arrow_array::types::Int64Type;
 use arrow_array::{
-    Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray,
-    UInt32Array,
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
 };
 use arrow_cast::cast;
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use arrow_select::take::take_record_batch;
+use arrow_schema::DataType;
 use riverrun_dataflow::{
     Barrier, Batch, Clock, Error, Operator, OperatorContext, OperatorMetrics, OperatorState,
     Output, RestoredState, Result, Snapshot, StateTable, Timestamp, Watermark, WatermarkFrontier,
 };
-use serde::{Deserialize, Serialize};
 
 use super::partial::PartialLayout;
 use super::spec::{AggregateSpec, OutputColumn};
+use super::window::Updates;
 use crate::Changes;
 use crate::aggregate::Accumulator;
 use crate::operator::calc::failed;
@@ -33,112 +34,22 @@ use crate::operator::emission::BATCH_ROWS;
 use crate::operator::reached::Reached;
 use crate::state::{RowBytes, RowCodec};
 
+pub use self::assigner::{SessionAssigner, SessionAssignerSpec};
+use self::shown::{Content, Session, Shown, differences, finish, show};
+
 const TABLE: u8 = 0;
-
-/// What a [`SessionAssigner`] does.
-#[derive(Debug, Clone)]
-pub struct SessionAssignerSpec {
-    /// The columns of the key.
-    pub keys: Vec<usize>,
-    /// The column of the row's time.
-    pub time: usize,
-    /// How far rows of a session may be apart, in milliseconds.
-    pub gap: i64,
-    /// The rows that come in.
-    pub input: SchemaRef,
-}
-
-impl SessionAssignerSpec {
-    /// The rows that come out: behind those that come in, the start and the end of their session.
-    pub fn output(&self) -> SchemaRef {
-        let mut fields: Vec<_> = self.input.fields().iter().cloned().collect();
-        for name in ["session start", "session end"] {
-            fields.push(Arc::new(Field::new(name, DataType::Int64, true)));
-        }
-        Arc::new(Schema::new(fields))
-    }
-}
-
-/// Gives each row the session that it is in among the rows of its batch. Rows without a time are left out: they are in none.
-pub struct SessionAssigner {
-    spec: SessionAssignerSpec,
-    output: SchemaRef,
-    operator: String,
-    codec: Option<RowCodec>,
-}
-
-impl SessionAssigner {
-    /// The operator of this spec.
-    pub fn new(spec: SessionAssignerSpec) -> Self {
-        let output = spec.output();
-        Self { spec, output, operator: "sessions".to_owned(), codec: None }
-    }
-}
-
-impl Operator for SessionAssigner {
-    fn open(&mut self, context: &OperatorContext) -> Result<()> {
-        self.operator.clone_from(&context.operator);
-        let types = self.spec.keys.iter().map(|at| self.spec.input.field(*at).data_type().clone());
-        self.codec = Some(RowCodec::new(&self.operator, types)?);
-        Ok(())
-    }
-
-    fn process(&mut self, _input: usize, batch: Batch, out: &mut dyn Output) -> Result<()> {
-        let split = batch.split;
-        let Some(codec) = &self.codec else { return Ok(()) };
-        let rows = Changes::of(batch, &self.operator)?.rows;
-        let bad = |error| Error::io(&self.operator, error);
-        let keys: Vec<ArrayRef> =
-            self.spec.keys.iter().map(|at| rows.column(*at).clone()).collect();
-        let keys = codec.encode(&self.operator, &keys, rows.num_rows())?;
-        let times = rows.column(self.spec.time);
-        let times = times.as_primitive_opt::<TimestampMillisecondType>().ok_or_else(|| {
-            Error::io(&self.operator, format!("a time of {} has no sessions", times.data_type()))
-        })?;
-        let timed = (0..rows.num_rows()).filter(|row| times.is_valid(*row));
-        let mut order: Vec<usize> = timed.collect();
-        order.sort_unstable_by_key(|row| (keys.row(*row), times.value(*row)));
-        let (mut starts, mut ends) = (Vec::with_capacity(order.len()), vec![0; order.len()]);
-        for (at, row) in order.iter().enumerate() {
-            let time = times.value(*row);
-            let before = at.checked_sub(1).map(|at| order[at]).filter(|before| {
-                keys.row(*before) == keys.row(*row)
-                    && time.saturating_sub(times.value(*before)) <= self.spec.gap
-            });
-            starts.push(before.map_or(time, |_| starts[at - 1]));
-            ends[at] = time.saturating_add(self.spec.gap);
-        }
-        // The end of a session is that of its last row.
-        for at in (0..order.len().saturating_sub(1)).rev() {
-            if starts[at + 1] == starts[at] && keys.row(order[at]) == keys.row(order[at + 1]) {
-                ends[at] = ends[at + 1];
-            }
-        }
-        let order = UInt32Array::from_iter_values(order.into_iter().map(|row| row as u32));
-        let rows = take_record_batch(&rows, &order).map_err(bad)?;
-        let mut columns = rows.columns().to_vec();
-        columns.push(Arc::new(Int64Array::from(starts)));
-        columns.push(Arc::new(Int64Array::from(ends)));
-        let rows = RecordBatch::try_new(self.output.clone(), columns).map_err(bad)?;
-        out.emit(Changes::inserts(rows).into_batch(&self.operator, split)?)
-    }
-}
 
 /// What is aggregated by session.
 #[derive(Debug, Clone)]
 pub struct SessionSpec {
     /// What is aggregated. The last two columns of its key are the start and the end of the session within a batch.
     pub aggregate: Arc<AggregateSpec>,
+    /// How far rows of a session may be apart, in milliseconds.
+    pub gap: i64,
     /// Whether sessions follow event time; if not, processing time.
     pub event_time: bool,
-}
-
-/// A session of a key that is not over.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Session {
-    start: Timestamp,
-    end: Timestamp,
-    state: RowBytes,
+    /// When results come that are not final.
+    pub updates: Updates,
 }
 
 /// A session as the rows of a batch make it.
@@ -148,9 +59,11 @@ struct Merged {
     rows: Vec<usize>,
     /// Sessions that were there, by their place among the old states.
     old: Vec<usize>,
+    shown: Vec<Content>,
 }
 
-/// Keeps the open sessions of each key, and puts each out when it is over.
+/// Keeps the open sessions of each key, and puts each out when it is over. By processing time nothing is late: rows that come when their session is
+/// over are of the present.
 pub struct SessionAggregate {
     spec: SessionSpec,
     layout: PartialLayout,
@@ -162,9 +75,15 @@ pub struct SessionAggregate {
     states: Option<RowCodec>,
     accumulators: Vec<Box<dyn Accumulator>>,
     table: StateTable<RowBytes, Vec<Session>>,
-    /// When keys may have a session that is over. What has been put off since is found out then.
+    /// When keys may have a session that is over, or gone. What has been put off since is found out then.
     due: BTreeMap<Timestamp, Vec<RowBytes>>,
     reached: Reached,
+    /// Keys with changes that are not put out.
+    changed: BTreeSet<RowBytes>,
+    /// When early results are due.
+    early_at: Option<Timestamp>,
+    /// When results with late rows are due.
+    late_at: Option<Timestamp>,
     frontier: WatermarkFrontier,
     restored: Option<RestoredState>,
 }
@@ -186,6 +105,9 @@ impl SessionAggregate {
             table: StateTable::default(),
             due: BTreeMap::new(),
             reached: Reached::default(),
+            changed: BTreeSet::new(),
+            early_at: None,
+            late_at: None,
             frontier: WatermarkFrontier::default(),
             restored: None,
         }
@@ -196,6 +118,20 @@ impl SessionAggregate {
         self.spec.aggregate.keys.len().saturating_sub(2)
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or(0, |clock| clock.now())
+    }
+
+    /// The first and last instant for the rows of a batch that make a session.
+    fn bounds(&self, start: Timestamp, end: Timestamp) -> (Timestamp, Timestamp) {
+        if self.spec.event_time || end > self.reached.timestamp() {
+            return (start, end);
+        }
+        // What is on its way while the clock goes on comes now.
+        let now = self.reached.timestamp().saturating_add(1);
+        (now, now.saturating_add(self.spec.gap))
+    }
+
     fn take(&mut self, batch: &RecordBatch) -> Result<()> {
         let (Some(keys), Some(states)) = (&self.keys, &self.states) else { return Ok(()) };
         let operator = self.operator.clone();
@@ -204,7 +140,7 @@ impl SessionAggregate {
         let own = self.own_keys();
         let rows = keys.encode(&operator, &view.keys[..own], batch.num_rows())?;
         let [starts, ends] = [own, own + 1].map(|at| view.keys[at].as_primitive::<Int64Type>());
-        let reached = self.reached.timestamp();
+        let gone = self.reached.timestamp().saturating_sub(self.spec.updates.lateness);
         let mut touched: BTreeMap<&[u8], Vec<Merged>> = BTreeMap::new();
         let mut old_states: Vec<RowBytes> = Vec::new();
         let mut late = 0;
@@ -213,18 +149,15 @@ impl SessionAggregate {
             let of_key = touched.entry(key).or_insert_with(|| {
                 let open = self.table.get(0, key).into_iter().flatten();
                 open.map(|session| {
-                    old_states.push(session.state.clone());
-                    let Session { start, end, .. } = *session;
-                    Merged { start, end, rows: vec![], old: vec![old_states.len() - 1] }
+                    let Content { start, end, ref state } = session.content;
+                    old_states.push(state.clone());
+                    let old = vec![old_states.len() - 1];
+                    Merged { start, end, rows: vec![], old, shown: session.shown.clone() }
                 })
                 .collect()
             });
-            let mut merged = Merged {
-                start: starts.value(row),
-                end: ends.value(row),
-                rows: vec![row],
-                old: vec![],
-            };
+            let (start, end) = self.bounds(starts.value(row), ends.value(row));
+            let mut merged = Merged { start, end, rows: vec![row], old: vec![], shown: vec![] };
             let touches = |other: &Merged| other.start <= merged.end && merged.start <= other.end;
             // Sessions that are there do not touch each other: those that touch the new one meet in it only.
             let with: Vec<Merged> = of_key.extract_if(.., |other| touches(other)).collect();
@@ -233,8 +166,9 @@ impl SessionAggregate {
                 merged.end = merged.end.max(other.end);
                 merged.rows.extend(other.rows);
                 merged.old.extend(other.old);
+                merged.shown.extend(other.shown);
             }
-            if merged.end <= reached {
+            if merged.end <= gone {
                 late += view.rows.value(row).unsigned_abs();
             } else {
                 of_key.push(merged);
@@ -270,12 +204,20 @@ impl SessionAggregate {
         for (key, merged) in touched {
             let mut of_key = Vec::with_capacity(merged.len());
             for session in merged {
+                let Merged { start, end, shown, rows, .. } = session;
                 let state = new.row(number).into();
                 number += 1;
-                if !session.rows.is_empty() {
-                    self.due.entry(session.end).or_default().push(key.into());
+                if !rows.is_empty() {
+                    if end > self.reached.timestamp() {
+                        self.due.entry(end).or_default().push(key.into());
+                    }
+                    if self.spec.updates.any() {
+                        self.changed.insert(key.into());
+                        let gone = end.saturating_add(self.spec.updates.lateness);
+                        self.due.entry(gone).or_default().push(key.into());
+                    }
                 }
-                of_key.push(Session { start: session.start, end: session.end, state });
+                of_key.push(Session { content: Content { start, end, state }, shown });
             }
             if !of_key.is_empty() {
                 self.table.put(0, key.into(), of_key);
@@ -287,28 +229,95 @@ impl SessionAggregate {
         Ok(())
     }
 
-    /// Puts out the sessions that end by `to`.
+    /// Puts out the sessions that end by `to`, and forgets those that take no more rows.
     fn advance(&mut self, to: Timestamp, out: &mut dyn Output) -> Result<()> {
-        let mut over: Vec<(RowBytes, Session)> = Vec::new();
+        let gone = to.saturating_sub(self.spec.updates.lateness);
+        let mut over: Vec<Shown> = Vec::new();
+        let reached = self.reached.timestamp();
         while let Some(first) = self.due.first_entry().filter(|due| *due.key() <= to) {
             for key in first.remove() {
                 let Some(of_key) = self.table.get_mut(0, key.as_slice()) else { continue };
-                let ended = of_key.extract_if(.., |session| session.end <= to);
-                over.extend(ended.map(|session| (key.clone(), session)));
+                for session in of_key.extract_if(.., |session| session.content.end <= gone) {
+                    finish(&key, session, &mut over);
+                }
+                let is_due = |end: Timestamp| reached < end && end <= to;
+                for session in of_key.iter_mut().filter(|session| is_due(session.content.end)) {
+                    show(&key, session, &mut over);
+                }
                 if of_key.is_empty() {
                     self.table.remove(0, &key);
                 }
             }
         }
         self.reached.advance_to(to);
-        over.chunks(BATCH_ROWS).try_for_each(|over| self.emit(over, out))
+        self.emit(&over, out)
     }
 
-    fn emit(&self, over: &[(RowBytes, Session)], out: &mut dyn Output) -> Result<()> {
-        let (Some(keys), Some(states)) = (&self.keys, &self.states) else { return Ok(()) };
+    /// Puts out what has changed of sessions that are over (`late`), or are not.
+    fn show_changed(&mut self, late: bool, out: &mut dyn Output) -> Result<()> {
+        let (mut shown, mut others) = (Vec::new(), BTreeSet::new());
+        for key in std::mem::take(&mut self.changed) {
+            let Some(of_key) = self.table.get_mut(0, key.as_slice()) else { continue };
+            for session in of_key.iter_mut().filter(|session| !session.is_shown()) {
+                if (session.content.end <= self.reached.timestamp()) == late {
+                    show(&key, session, &mut shown);
+                } else {
+                    others.insert(key.clone());
+                }
+            }
+        }
+        self.changed = others;
+        self.emit(&shown, out)
+    }
+
+    /// Puts out changes of sessions that are over, or arranges for them, and for those of the others.
+    fn after_rows(&mut self, out: &mut dyn Output) -> Result<()> {
+        if self.spec.updates.lateness > 0 && self.spec.updates.late.is_none() {
+            self.show_changed(true, out)?;
+        }
+        self.arrange();
+        Ok(())
+    }
+
+    /// Says when changes are due.
+    fn arrange(&mut self) {
+        let Updates { early, late, .. } = self.spec.updates;
+        if early.is_none() && late.is_none() {
+            self.changed.clear();
+        }
+        if self.changed.is_empty() {
+            return;
+        }
+        let now = self.now();
+        // Which of the two it is that has changed is found out when it is due.
+        for (delay, at) in [(early, &mut self.early_at), (late, &mut self.late_at)] {
+            if let Some(delay) = delay.filter(|_| at.is_none()) {
+                *at = Some(now.saturating_add(delay));
+            }
+        }
+    }
+
+    fn emit(&self, shown: &[Shown], out: &mut dyn Output) -> Result<()> {
+        shown.chunks(BATCH_ROWS).try_for_each(|shown| {
+            let rows = self.rows(shown)?;
+            let changes = match self.spec.updates.any() {
+                true => differences(&self.operator, &rows, shown)?,
+                false => Changes::inserts(rows),
+            };
+            match changes.is_empty() {
+                true => Ok(()),
+                false => out.emit(changes.into_batch(&self.operator, None)?),
+            }
+        })
+    }
+
+    fn rows(&self, over: &[Shown]) -> Result<RecordBatch> {
         let spec = &self.spec.aggregate;
-        let keys = keys.decode(&self.operator, over.iter().map(|(key, _)| key.as_slice()))?;
-        let rows = over.iter().map(|(_, session)| session.state.as_slice());
+        let (Some(keys), Some(states)) = (&self.keys, &self.states) else {
+            return Ok(RecordBatch::new_empty(spec.output.clone()));
+        };
+        let keys = keys.decode(&self.operator, over.iter().map(|shown| shown.key.as_slice()))?;
+        let rows = over.iter().map(|shown| shown.content.state.as_slice());
         let states = states.decode(&self.operator, rows)?;
         let (mut results, mut column) = (Vec::with_capacity(spec.calls.len()), 0);
         for call in &spec.calls {
@@ -317,8 +326,8 @@ impl SessionAggregate {
             let result = call.function.evaluate(&states[of_call]);
             results.push(result.map_err(|error| failed(&self.operator, error))?);
         }
-        let time = |at: usize, of: fn(&Session) -> Timestamp| {
-            let times = over.iter().map(|(_, session)| of(session));
+        let time = |at: usize, of: fn(&Content) -> Timestamp| {
+            let times = over.iter().map(|shown| of(&shown.content));
             let times = TimestampMillisecondArray::from_iter_values(times);
             cast(&times, spec.output.field(at).data_type())
                 .map_err(|error| Error::io(&self.operator, error))
@@ -332,9 +341,8 @@ impl SessionAggregate {
         });
         let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(over.len()));
-        let rows = RecordBatch::try_new_with_options(spec.output.clone(), columns, &options)
-            .map_err(|error| Error::io(&self.operator, error))?;
-        out.emit(Changes::inserts(rows).into_batch(&self.operator, None)?)
+        RecordBatch::try_new_with_options(spec.output.clone(), columns, &options)
+            .map_err(|error| Error::io(&self.operator, error))
     }
 }
 
@@ -365,22 +373,33 @@ impl Operator for SessionAggregate {
             }
             for (key, sessions) in self.table.iter(0) {
                 for session in sessions {
-                    self.due.entry(session.end).or_default().push(key.clone());
+                    let end = session.content.end;
+                    self.due.entry(end).or_default().push(key.clone());
+                    if self.spec.updates.any() {
+                        let gone = end.saturating_add(self.spec.updates.lateness);
+                        self.due.entry(gone).or_default().push(key.clone());
+                        // Which results were due is not kept.
+                        self.changed.insert(key.clone());
+                    }
                 }
             }
+            self.arrange();
         }
         Ok(())
     }
 
-    fn process(&mut self, _input: usize, batch: Batch, _out: &mut dyn Output) -> Result<()> {
+    fn process(&mut self, _input: usize, batch: Batch, out: &mut dyn Output) -> Result<()> {
         let batch = batch.into_columns(&self.operator)?.batch;
-        self.take(&batch)
+        self.take(&batch)?;
+        self.after_rows(out)
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {
         if watermark == Watermark::MAX {
-            let last = self.due.last_key_value().map_or(Timestamp::MIN, |(end, _)| *end);
-            self.advance(last, out)?;
+            let sessions = self.table.iter(0).flat_map(|(_, sessions)| sessions);
+            let last = sessions.map(|session| session.content.end).max();
+            self.advance(last.unwrap_or(Timestamp::MIN), out)?;
+            self.show_changed(true, out)?;
             return out.emit_watermark(watermark);
         }
         if !self.spec.event_time {
@@ -394,15 +413,22 @@ impl Operator for SessionAggregate {
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        let first = self.due.first_key_value().filter(|_| !self.spec.event_time)?;
-        Some(first.0.saturating_add(1))
+        let first = self.due.first_key_value().filter(|_| !self.spec.event_time);
+        let end = first.map(|(end, _)| end.saturating_add(1));
+        [end, self.early_at, self.late_at].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Timestamp, out: &mut dyn Output) -> Result<()> {
-        match self.spec.event_time {
-            true => Ok(()),
-            false => self.advance(now.saturating_sub(1), out),
+        if !self.spec.event_time {
+            self.advance(now.saturating_sub(1), out)?;
         }
+        if self.late_at.take_if(|at| *at <= now).is_some() {
+            self.show_changed(true, out)?;
+        }
+        if self.early_at.take_if(|at| *at <= now).is_some() {
+            self.show_changed(false, out)?;
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {
@@ -415,3 +441,6 @@ impl Operator for SessionAggregate {
         })))
     }
 }
+
+#[cfg(test)]
+mod tests;

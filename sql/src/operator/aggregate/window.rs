@@ -40,8 +40,10 @@ pub struct WindowSpec {
 pub struct Updates {
     /// Processing time from the first change of windows that are not over to their next early results.
     pub early: Option<i64>,
-    /// For how long after their end windows take rows; each makes a new result.
+    /// For how long after their end windows take rows, which make new results.
     pub lateness: i64,
+    /// Processing time from the first late row to the results with it; without, they come at once.
+    pub late: Option<i64>,
 }
 
 impl Updates {
@@ -69,6 +71,8 @@ pub struct WindowAggregate {
     changed: BTreeSet<Timestamp>,
     /// When early results are due.
     early_at: Option<Timestamp>,
+    /// When results with late rows are due.
+    late_at: Option<Timestamp>,
     restored: Option<RestoredState>,
 }
 
@@ -86,6 +90,7 @@ impl WindowAggregate {
             reached: Reached::default(),
             changed: BTreeSet::new(),
             early_at: None,
+            late_at: None,
             restored: None,
         }
     }
@@ -94,29 +99,39 @@ impl WindowAggregate {
         self.clock.as_ref().map_or(0, |clock| clock.now())
     }
 
-    /// True if no window of a pane takes rows any more.
-    fn is_over(&self, pane: Timestamp) -> bool {
-        let last = self.spec.layout.windows_of(pane).last();
-        last.is_none_or(|end| {
-            let end = end.saturating_sub(1).saturating_add(self.spec.updates.lateness);
-            end <= self.reached.timestamp()
-        })
+    /// True if a window takes no rows any more.
+    fn is_over(&self, window: Timestamp) -> bool {
+        let end = window.saturating_sub(1).saturating_add(self.spec.updates.lateness);
+        end <= self.reached.timestamp()
     }
 
     fn take(&mut self, batch: &RecordBatch, states: &mut GroupStates) -> Result<()> {
-        let panes = batch.column(self.spec.aggregate.keys.len()).as_primitive::<Int64Type>();
+        let layout = self.spec.layout;
+        let slices = batch.column(self.spec.aggregate.keys.len()).as_primitive::<Int64Type>();
         let rows = batch.column(self.spec.aggregate.keys.len() + 1).as_primitive::<Int64Type>();
         let (mut first, mut late) = (0, 0);
         while first < batch.num_rows() {
-            let pane = panes.value(first);
-            let same = panes.values()[first..].iter().take_while(|other| **other == pane).count();
-            if self.is_over(pane) {
+            let slice = slices.value(first);
+            let same = slices.values()[first..].iter().take_while(|other| **other == slice).count();
+            let of_slice = batch.slice(first, same);
+            // What is on its way while the clock goes on comes now.
+            let slice = match self.spec.event_time {
+                true => slice,
+                false => layout.slice_at(slice, self.reached.timestamp()),
+            };
+            if layout.windows_of_slice(slice).last().is_none_or(|window| self.is_over(window)) {
                 let rows = rows.slice(first, same);
                 late += rows.iter().flatten().map(i64::unsigned_abs).sum::<u64>();
             } else {
-                states.apply(pane, &batch.slice(first, same))?;
+                for pane in layout.panes_of_slice(slice) {
+                    if layout.windows_of(pane).last().is_some_and(|window| !self.is_over(window)) {
+                        states.apply(pane, &of_slice)?;
+                    }
+                }
                 if self.spec.updates.any() {
-                    self.changed.extend(self.spec.layout.windows_of(pane));
+                    let open = layout.windows_of_slice(slice).filter(|end| !self.is_over(*end));
+                    let open: Vec<Timestamp> = open.collect();
+                    self.changed.extend(open);
                 }
             }
             first += same;
@@ -193,7 +208,7 @@ impl WindowAggregate {
         if to <= reached {
             return Ok(());
         }
-        let layout = self.spec.layout;
+        let (layout, lateness) = (self.spec.layout, self.spec.updates.lateness);
         let over: BTreeSet<Timestamp> = states
             .panes()
             .take_while(|pane| {
@@ -202,40 +217,66 @@ impl WindowAggregate {
             .flat_map(|pane| layout.windows_of(pane))
             .chain(self.emitted.iter().flat_map(Emitted::windows))
             .filter(|end| reached < end.saturating_sub(1) && end.saturating_sub(1) <= to)
+            // Late rows whose result is not out yet: now or never.
+            .chain(self.changed.iter().copied().filter(|end| {
+                end.saturating_sub(1) <= reached
+                    && end.saturating_sub(1).saturating_add(lateness) <= to
+            }))
             .collect();
         for window in over {
             self.fire(window, states, out)?;
             self.changed.remove(&window);
         }
         self.reached.advance_to(to);
-        let gone: Vec<Timestamp> = states.panes().filter(|pane| self.is_over(*pane)).collect();
+        let is_gone = |pane: &Timestamp| {
+            layout.windows_of(*pane).last().is_none_or(|window| self.is_over(window))
+        };
+        let gone: Vec<Timestamp> = states.panes().filter(is_gone).collect();
         gone.into_iter().for_each(|pane| states.drop_pane(pane));
-        let lateness = self.spec.updates.lateness;
         if let Some(emitted) = &mut self.emitted {
             emitted.drop_until(self.reached.timestamp().saturating_sub(lateness));
         }
         Ok(())
     }
 
-    /// Puts out the changes of windows that are over, and arranges for those of the others.
+    /// Takes out the windows that have changed since they were over.
+    fn changed_late(&mut self) -> BTreeSet<Timestamp> {
+        let open = self.changed.split_off(&self.reached.timestamp().saturating_add(2));
+        std::mem::replace(&mut self.changed, open)
+    }
+
+    /// Puts out the changes of windows that are over, or arranges for them, and for those of the others.
     fn after_rows(&mut self, states: &mut GroupStates, out: &mut dyn Output) -> Result<()> {
-        let reached = self.reached.timestamp();
-        while let Some(window) =
-            self.changed.first().copied().filter(|end| end.saturating_sub(1) <= reached)
-        {
-            self.changed.remove(&window);
-            if window.saturating_sub(1).saturating_add(self.spec.updates.lateness) > reached {
+        let late = self.changed_late();
+        if self.spec.updates.early.is_none() {
+            self.changed.clear();
+        }
+        if self.spec.updates.late.is_some() {
+            self.changed.extend(late);
+        } else {
+            for window in late {
                 self.fire(window, states, out)?;
             }
         }
-        match self.spec.updates.early {
-            None => self.changed.clear(),
-            Some(delay) if !self.changed.is_empty() && self.early_at.is_none() => {
-                self.early_at = Some(self.now().saturating_add(delay));
-            }
-            Some(_) => {}
-        }
+        self.arrange();
         Ok(())
+    }
+
+    /// Says when the changes of windows are due.
+    fn arrange(&mut self) {
+        let Updates { early, late, .. } = self.spec.updates;
+        let now = self.now();
+        let last_over = self.reached.timestamp().saturating_add(1);
+        if let Some(delay) = early.filter(|_| self.early_at.is_none())
+            && self.changed.last().is_some_and(|window| *window > last_over)
+        {
+            self.early_at = Some(now.saturating_add(delay));
+        }
+        if let Some(delay) = late.filter(|_| self.late_at.is_none())
+            && self.changed.first().is_some_and(|window| *window <= last_over)
+        {
+            self.late_at = Some(now.saturating_add(delay));
+        }
     }
 
     fn with_states(
@@ -272,8 +313,10 @@ impl Operator for WindowAggregate {
             states.restore(&restored.keyed)?;
             if let Some(emitted) = &mut self.emitted {
                 emitted.restore(&self.operator, &restored.keyed)?;
-                // Which early results were due is not kept.
-                self.changed.extend(states.panes().flat_map(|p| self.spec.layout.windows_of(p)));
+                // Which results were due is not kept.
+                let windows = states.panes().flat_map(|pane| self.spec.layout.windows_of(pane));
+                self.changed = windows.filter(|window| !self.is_over(*window)).collect();
+                self.arrange();
             }
         }
         self.states = Some(states);
@@ -294,7 +337,11 @@ impl Operator for WindowAggregate {
                 let windows = states.panes().flat_map(|pane| this.spec.layout.windows_of(pane));
                 let windows = windows.chain(this.emitted.iter().flat_map(Emitted::windows));
                 let last = windows.max().map_or(Timestamp::MIN, |end| end.saturating_sub(1));
-                this.advance(last, states, out)
+                this.advance(last, states, out)?;
+                for window in std::mem::take(&mut this.changed) {
+                    this.fire(window, states, out)?;
+                }
+                Ok(())
             } else if this.spec.event_time {
                 this.advance(watermark.timestamp(), states, out)
             } else {
@@ -313,7 +360,7 @@ impl Operator for WindowAggregate {
             }
             _ => None,
         };
-        [end, self.early_at].into_iter().flatten().min()
+        [end, self.early_at, self.late_at].into_iter().flatten().min()
     }
 
     fn on_time(&mut self, now: Timestamp, out: &mut dyn Output) -> Result<()> {
@@ -321,13 +368,16 @@ impl Operator for WindowAggregate {
             if !this.spec.event_time {
                 this.advance(now.saturating_sub(1), states, out)?;
             }
-            if this.early_at.is_some_and(|at| at <= now) {
-                this.early_at = None;
-                for window in std::mem::take(&mut this.changed) {
-                    this.fire(window, states, out)?;
-                }
+            let due = |at: &mut Option<Timestamp>| at.take_if(|at| *at <= now).is_some();
+            let (early, late) = (due(&mut this.early_at), due(&mut this.late_at));
+            let over = this.changed_late();
+            let mut fired = if early { std::mem::take(&mut this.changed) } else { BTreeSet::new() };
+            // Which windows are over may be another question than when they were arranged for.
+            match late || this.spec.updates.late.is_none() {
+                true => fired.extend(over),
+                false => this.changed.extend(over),
             }
-            Ok(())
+            fired.into_iter().try_for_each(|window| this.fire(window, states, out))
         })
     }
 

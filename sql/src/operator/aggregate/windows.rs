@@ -1,4 +1,4 @@
-//! Which windows rows fall into, and the panes that windows share.
+//! Which windows rows fall into, the slices that windows are cut into, and the panes that state is kept by.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,9 @@ use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{Array, RecordBatch};
 use riverrun_dataflow::{Error, Result, Timestamp};
 
-/// Windows, and the panes that state is kept by. A pane, as a window, is called by its end: the instant behind its last one.
+/// Windows. Time is cut into slices of which every window is a number of whole ones, and a row is in just one slice. State is kept by pane: a pane is a
+/// slice where windows share them, and a window where they do not. A slice and a pane, as a window, are called by their end: the instant behind
+/// their last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowLayout {
     /// Rows say to which window they belong; each is a pane. Its start must be a part of the key, if it does not follow from the end.
@@ -25,7 +27,7 @@ pub enum WindowLayout {
         slide: i64,
         /// By how much windows are moved.
         offset: i64,
-        /// Whether overlapping windows share panes. If not, each window is a pane, and a row is added to each of its windows.
+        /// Whether overlapping windows share panes. If not, each window is a pane, and a slice is added to each of its windows.
         shared: bool,
     },
     /// Windows that begin together every `size` and grow by `step`.
@@ -44,11 +46,11 @@ pub enum WindowLayout {
 }
 
 impl WindowLayout {
-    /// The rows of each pane, the earliest first; `None` if all rows are in it. A row without a time is in none.
+    /// The rows of each slice, the earliest first; `None` if all rows are in it. A row without a time is in none.
     ///
     /// # Errors
     /// [`Error::User`] naming `operator` if the time of a row is so near to the end of all time that a window has no end.
-    pub fn panes(
+    pub fn slices(
         &self,
         operator: &str,
         rows: &RecordBatch,
@@ -73,46 +75,37 @@ impl WindowLayout {
         };
         if times.null_count() == 0
             && let Some((first, last)) = range(times.values())
-            && let (Some(pane), Some(same)) = (self.only_pane(first), self.only_pane(last))
-            && pane == same
+            && let Some(Some(slice)) = self.slice_of(first)
+            && self.slice_of(last) == Some(Some(slice))
         {
-            return Ok(vec![(pane, None)]);
+            return Ok(vec![(slice, None)]);
         }
-        let mut panes: BTreeMap<Timestamp, Vec<u32>> = BTreeMap::new();
+        let mut slices: BTreeMap<Timestamp, Vec<u32>> = BTreeMap::new();
         for (row, time) in (0..).zip(times) {
             let Some(time) = time else { continue };
-            self.for_each_pane(time, |pane| panes.entry(pane).or_default().push(row))
-                .ok_or_else(out_of_range)?;
-        }
-        Ok(panes.into_iter().map(|(pane, rows)| (pane, Some(rows))).collect())
-    }
-
-    /// The pane of a time, if it falls into exactly one.
-    fn only_pane(&self, time: Timestamp) -> Option<Timestamp> {
-        let (mut only, mut count) = (None, 0);
-        self.for_each_pane(time, |pane| {
-            only = Some(pane);
-            count += 1;
-        })?;
-        only.filter(|_| count == 1)
-    }
-
-    /// Calls `pane` for each pane of a time; `None` if one cannot be told.
-    fn for_each_pane(&self, time: Timestamp, mut pane: impl FnMut(Timestamp)) -> Option<()> {
-        match *self {
-            Self::Given { .. } => pane(time),
-            Self::Hop { shared, .. } | Self::Cumulate { shared, .. } => {
-                let end = self.slice_end(time)?;
-                // A slice between windows has none.
-                let mut windows = self.windows_of_slice(end);
-                if shared {
-                    windows.next().into_iter().for_each(|_| pane(end));
-                } else {
-                    windows.for_each(pane);
-                }
+            if let Some(slice) = self.slice_of(time).ok_or_else(out_of_range)? {
+                slices.entry(slice).or_default().push(row);
             }
         }
-        Some(())
+        Ok(slices.into_iter().map(|(slice, rows)| (slice, Some(rows))).collect())
+    }
+
+    /// The slice of a time; inside, `None` if no window has it, outside, if its end cannot be told.
+    fn slice_of(&self, time: Timestamp) -> Option<Option<Timestamp>> {
+        if matches!(self, Self::Given { .. }) {
+            return Some(Some(time));
+        }
+        let end = self.slice_end(time)?;
+        Some(self.windows_of_slice(end).next().map(|_| end))
+    }
+
+    /// The slice for rows that come when event or processing time has gone past `reached`: their own, unless a window that it is in is over by then.
+    pub fn slice_at(&self, slice: Timestamp, reached: Timestamp) -> Timestamp {
+        let over = self.windows_of_slice(slice).next().is_some_and(|end| end - 1 <= reached);
+        match over && !matches!(self, Self::Given { .. }) {
+            true => self.slice_end(reached.saturating_add(1)).unwrap_or(slice),
+            false => slice,
+        }
     }
 
     /// Width of the slices: every window is a number of whole ones.
@@ -136,7 +129,7 @@ impl WindowLayout {
     }
 
     /// The ends of the windows that a slice is part of, in ascending order.
-    fn windows_of_slice(&self, end: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
+    pub fn windows_of_slice(&self, end: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
         let (first, last, step) = match *self {
             Self::Given { .. } => (end, end, 1),
             Self::Hop { size, slide, offset, .. } => {
@@ -161,11 +154,20 @@ impl WindowLayout {
 
     /// The ends of the windows that a pane is part of, in ascending order.
     pub fn windows_of(&self, pane: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
-        let shared =
-            matches!(self, Self::Hop { shared: true, .. } | Self::Cumulate { shared: true, .. });
-        let shared = shared.then(|| self.windows_of_slice(pane));
+        let shared = self.is_shared().then(|| self.windows_of_slice(pane));
         let alone = shared.is_none().then_some(pane);
         shared.into_iter().flatten().chain(alone)
+    }
+
+    /// The panes that hold a slice.
+    pub fn panes_of_slice(&self, slice: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
+        let shared = self.is_shared();
+        let windows = (!shared).then(|| self.windows_of_slice(slice));
+        windows.into_iter().flatten().chain(shared.then_some(slice))
+    }
+
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::Hop { shared: true, .. } | Self::Cumulate { shared: true, .. })
     }
 
     /// The start of a window; `None` where rows say it.
@@ -179,9 +181,7 @@ impl WindowLayout {
 
     /// The panes of a window: those above the first and up to the second.
     pub fn panes_of(&self, window: Timestamp) -> (Timestamp, Timestamp) {
-        let shared =
-            matches!(self, Self::Hop { shared: true, .. } | Self::Cumulate { shared: true, .. });
-        let start = if shared { self.start_of(window) } else { None };
+        let start = if self.is_shared() { self.start_of(window) } else { None };
         (start.unwrap_or(window.saturating_sub(1)), window)
     }
 }
@@ -247,8 +247,9 @@ mod tests {
                     windows.push(end);
                 }
             }
-            let mut panes = Vec::new();
-            layout.for_each_pane(time, |pane| panes.push(pane)).unwrap();
+            let slice = layout.slice_of(time).unwrap();
+            let panes: Vec<i64> =
+                slice.into_iter().flat_map(|slice| layout.panes_of_slice(slice)).collect();
             let mut of_panes: Vec<i64> =
                 panes.iter().flat_map(|pane| layout.windows_of(*pane)).collect();
             of_panes.sort_unstable();
@@ -257,6 +258,23 @@ mod tests {
                 let (above, last) = layout.panes_of(window);
                 let within = panes.iter().filter(|pane| above < **pane && **pane <= last).count();
                 prop_assert_eq!(within, 1);
+            }
+        }
+
+        /// Rows that come when windows of theirs are over are in the windows of the present.
+        #[test]
+        fn rows_of_windows_that_are_over_are_of_the_present(
+            layout in layouts(), time in -60i64..60, reached in -60i64..60,
+        ) {
+            let windows = |time: i64| -> Vec<i64> {
+                let slice = layout.slice_of(time).unwrap();
+                slice.into_iter().flat_map(|slice| layout.windows_of_slice(slice)).collect()
+            };
+            let Some(slice) = layout.slice_of(time).unwrap() else { return Ok(()) };
+            let at: Vec<i64> = layout.windows_of_slice(layout.slice_at(slice, reached)).collect();
+            match windows(time).iter().any(|end| end - 1 <= reached) {
+                true => prop_assert_eq!(at, windows(reached + 1)),
+                false => prop_assert_eq!(at, windows(time)),
             }
         }
     }

@@ -18,7 +18,7 @@ use riverrun_dataflow::{
 use super::table::{add_up, planned};
 use crate::Changes;
 use crate::operator::aggregate::{
-    Combine, Expand, GroupAggregate, Updates, WindowAggregate, WindowLayout, WindowSpec,
+    Combine, Expand, GroupAggregate, Holds, Updates, WindowAggregate, WindowLayout, WindowSpec,
 };
 use crate::operator::calc::{Calc, CalcSpec};
 use crate::state::RowKeyPartitioner;
@@ -122,8 +122,11 @@ impl Pipeline {
                 chain.push(match self.layout {
                     None => Box::new(Combine::new(spec.clone())),
                     Some(layout) => {
-                        let eager = self.updates.early.is_some();
-                        Box::new(Combine::in_windows(spec.clone(), layout, eager))
+                        let holds = match self.updates.early {
+                            Some(_) => Holds::Many,
+                            None => Holds::Windows,
+                        };
+                        Box::new(Combine::in_windows(spec.clone(), layout).holding(holds))
                     }
                 });
                 let context = self.surroundings(0, 1);

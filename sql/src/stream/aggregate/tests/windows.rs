@@ -80,7 +80,7 @@ fn run() -> impl Strategy<Value = Run> {
 fn check(kind: WindowKind, query: (Vec<Expr>, Vec<Expr>), run: &Run) -> Result<(), TestCaseError> {
     let (group, calls) = query;
     let aggregate = in_windows(kind, group.clone(), calls.clone());
-    let updates = Updates { early: run.early.then_some(10), lateness: 0 };
+    let updates = Updates { early: run.early.then_some(10), ..Updates::default() };
     let mut pipeline = Pipeline::in_windows(&aggregate, updates, run.retracts, run.parallelism);
     // Rows come out of order, but never behind the watermark.
     let mut rows: Vec<(Row, i64)> = run.rows.clone();
@@ -158,7 +158,7 @@ fn rows_behind_the_watermark_are_counted_and_left_out() {
 
 #[test]
 fn late_rows_change_results_for_as_long_as_is_allowed() {
-    let mut pipeline = counts(Updates { early: None, lateness: 5 });
+    let mut pipeline = counts(Updates { lateness: 5, ..Updates::default() });
     pipeline.process(0, &batches(&[at(1)], false));
     pipeline.watermark(12);
     assert_eq!(pipeline.result().into_iter().collect::<Vec<_>>(), window(1));
@@ -174,7 +174,7 @@ fn late_rows_change_results_for_as_long_as_is_allowed() {
 
 #[test]
 fn early_results_come_by_the_clock() {
-    let mut pipeline = counts(Updates { early: Some(100), lateness: 0 });
+    let mut pipeline = counts(Updates { early: Some(100), ..Updates::default() });
     pipeline.process(0, &batches(&[at(1)], false));
     pipeline.time(99);
     assert!(pipeline.result().is_empty());
@@ -183,4 +183,105 @@ fn early_results_come_by_the_clock() {
     pipeline.process(0, &batches(&[at(2)], false));
     pipeline.watermark(9);
     assert_eq!(pipeline.result().into_iter().collect::<Vec<_>>(), window(2));
+}
+
+#[test]
+fn late_results_wait_for_their_delay() {
+    let mut pipeline = counts(Updates { lateness: 50, late: Some(100), ..Updates::default() });
+    pipeline.process(0, &batches(&[at(1)], false));
+    pipeline.watermark(12);
+    pipeline.process(0, &batches(&[at(2)], false));
+    pipeline.watermark(13);
+    pipeline.time(99);
+    assert_eq!(pipeline.result().into_iter().collect::<Vec<_>>(), window(1));
+    pipeline.time(100);
+    assert_eq!(pipeline.result().into_iter().collect::<Vec<_>>(), window(2));
+    // Of what nobody has waited for, the end of the window's lateness is the last occasion.
+    pipeline.process(0, &batches(&[at(3)], false));
+    pipeline.watermark(58);
+    assert_eq!(pipeline.result().into_iter().collect::<Vec<_>>(), window(2));
+    pipeline.watermark(59);
+    assert_eq!(pipeline.result().into_iter().collect::<Vec<_>>(), window(3));
+    assert_eq!(pipeline.late(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Rows count in the windows that take them when they come, whatever is put out early and late, and whatever stops in between.
+    #[test]
+    fn rows_count_in_the_windows_that_take_them(
+        kind in kinds(),
+        steps in proptest::collection::vec((proptest::collection::vec((0i64..40, any::<bool>()), 0..5), 0i64..8), 1..25),
+        lateness in 0i64..30,
+        delays in (proptest::option::of(0i64..20), proptest::option::of(1i64..20)),
+        different in any::<bool>(),
+        restart in 0usize..25,
+    ) {
+        let (early, late) = (delays.0, delays.1.filter(|_| lateness > 0));
+        let updates = Updates { early, lateness, late };
+        let group = vec![col("window_start"), col("window_end"), col("k")];
+        // The values of sets are kept by window, other states by slice.
+        let call = if different { count_distinct(col("d")) } else { count(lit(1)) };
+        let aggregate = in_windows(kind, group, vec![call]);
+        let mut pipeline = Pipeline::in_windows(&aggregate, updates, false, 2);
+        let mut expected: std::collections::BTreeMap<(i64, i64, &str), i64> = Default::default();
+        let (mut now, mut reached, mut late_rows) = (0, i64::MIN, 0);
+        for (number, (rows, step)) in steps.into_iter().enumerate() {
+            if number == restart {
+                pipeline.checkpoint(false);
+                pipeline.restart(1 + number % 3);
+            }
+            now += step;
+            let mut drawn = Vec::new();
+            for (at, (back, x)) in rows.into_iter().enumerate() {
+                let (time, key) = (now - back, if x { "x" } else { "y" });
+                let unique = (number * 10 + at) as i64;
+                drawn.push(((Some(key), None, Some(unique), None, None, None, Some(time)), 1));
+                let windows = windows_at(kind, time);
+                let takes = |end: i64| end - 1 + lateness > reached;
+                if windows.last().is_some_and(|(_, end)| !takes(*end)) {
+                    late_rows += 1;
+                }
+                for (start, end) in windows.into_iter().filter(|(_, end)| takes(*end)) {
+                    *expected.entry((start, end, key)).or_default() += 1;
+                }
+            }
+            pipeline.process(number, &batches(&drawn, false));
+            pipeline.time(number as i64 * 5);
+            reached = reached.max(now - 10);
+            pipeline.watermark(reached);
+        }
+        pipeline.end();
+        let time = |millis: i64| arrow_array::temporal_conversions::timestamp_ms_to_datetime(millis).unwrap();
+        let expected: std::collections::BTreeMap<String, i64> = expected
+            .into_iter()
+            .map(|((start, end, key), n)| {
+                let text = |millis| time(millis).format("%Y-%m-%dT%H:%M:%S%.f").to_string();
+                (format!("{}|{}|{key}|{n}", text(start), text(end)), 1)
+            })
+            .collect();
+        prop_assert_eq!(pipeline.result(), expected, "{}", kind);
+        prop_assert_eq!(pipeline.late(), late_rows);
+    }
+}
+
+/// The windows of a time in ascending order of their ends, found by a look at all of them.
+fn windows_at(kind: WindowKind, time: i64) -> Vec<(i64, i64)> {
+    let all = (-400..400i64).flat_map(|number| match kind {
+        WindowKind::Tumble { size, offset } => {
+            vec![(number * size + offset, (number + 1) * size + offset)]
+        }
+        WindowKind::Hop { slide, size, offset } => {
+            vec![(number * slide + offset, number * slide + offset + size)]
+        }
+        WindowKind::Cumulate { step, size, offset } => (1..=size / step)
+            .map(|n| (number * size + offset, number * size + offset + n * step))
+            .collect(),
+        WindowKind::Session { .. } => Vec::new(),
+    });
+    let mut windows: Vec<(i64, i64)> =
+        all.filter(|(start, end)| *start <= time && time < *end).collect();
+    windows.sort_unstable_by_key(|(_, end)| *end);
+    windows
 }

@@ -1,0 +1,165 @@
+//! Whole queries by processing time, and with the settings that say when windows give results.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+
+use super::testing::{Setup, Tables, batch, stream_with};
+use crate::Changes;
+use crate::catalog::{MemoryTable, WatermarkDefinition};
+
+const ROWS: i64 = 150;
+
+/// A table (k, v, ts) in small batches, its times out of order by up to 2 s, of which some are behind its watermark by as much.
+fn tables(delay: &str) -> Tables {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("k", DataType::Int64, true),
+        Field::new("v", DataType::Int64, true),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+    ]));
+    let rows: Vec<i64> = (0..ROWS).collect();
+    let batches = rows.chunks(3).map(|rows| {
+        let time = |row: &i64| row * 300 - (row * 7919) % 2000;
+        let columns: Vec<arrow_array::ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row % 4))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row % 11))),
+            Arc::new(TimestampMillisecondArray::from_iter_values(rows.iter().map(time))),
+        ];
+        Changes::inserts(RecordBatch::try_new(schema.clone(), columns).unwrap())
+    });
+    let batches = batches.collect();
+    let watermark = Some(WatermarkDefinition {
+        column: "ts".to_owned(),
+        expression: format!("ts - INTERVAL '{delay}' SECOND"),
+    });
+    BTreeMap::from([("t".to_owned(), Arc::new(MemoryTable { schema, batches, watermark }))])
+}
+
+fn setup(parallelism: u32, seed: u64, pace: i64, settings: &[(&str, &str)]) -> Setup {
+    let mut setup = Setup { pace, ..Setup::new(parallelism, seed) };
+    for (key, value) in settings {
+        setup.settings.set(key, value).unwrap();
+    }
+    setup
+}
+
+/// The numbers in a column of a result.
+fn numbers(rows: &BTreeMap<String, i64>, column: usize) -> Vec<i64> {
+    let number = |row: &String| row.split('|').nth(column).unwrap().parse().unwrap();
+    rows.iter().flat_map(|(row, weight)| (0..*weight).map(move |_| number(row))).collect()
+}
+
+/// Each row counts once in each window that is open when it comes, however the clock goes on while rows are under way.
+#[test]
+fn no_row_is_lost_by_processing_time() {
+    let windows = [
+        ("TUMBLE(DATA => TABLE w, TIMECOL => DESCRIPTOR(pt), SIZE => INTERVAL '1' SECOND)", 1),
+        ("HOP(TABLE w, DESCRIPTOR(pt), INTERVAL '1' SECOND, INTERVAL '3' SECOND)", 3),
+        ("SESSION(TABLE w PARTITION BY k, DESCRIPTOR(pt), INTERVAL '1' SECOND)", 1),
+    ];
+    for (window, times) in windows {
+        for call in ["COUNT(*)", "COUNT(DISTINCT v)"] {
+            for (parallelism, phase) in [(1, "AUTO"), (3, "TWO_PHASE"), (3, "ONE_PHASE")] {
+                let sql = format!(
+                    "WITH w AS (SELECT k, v, PROCTIME() AS pt FROM t) \
+                     SELECT window_start, window_end, k, COUNT(*) AS n, {call} AS c FROM TABLE({window}) GROUP BY window_start, window_end, k"
+                );
+                let settings = [("table.optimizer.agg-phase-strategy", phase)];
+                let setup = setup(parallelism, 7, 400, &settings);
+                let outcome = stream_with(&sql, &tables("5"), &setup).unwrap();
+                let place = format!("{sql} with {phase} at {parallelism}: {:#?}", outcome.rows);
+                assert_eq!(numbers(&outcome.rows, 3).iter().sum::<i64>(), times * ROWS, "{place}");
+                assert!(outcome.rows.len() > 8, "the clock has gone on: {place}");
+            }
+        }
+    }
+}
+
+/// The windows that grow are as many as are still to come in their cycle, but the longest of them holds each row once.
+#[test]
+fn no_row_is_lost_in_windows_that_grow() {
+    for call in ["COUNT(*)", "COUNT(DISTINCT v)"] {
+        let sql = format!(
+            "SELECT window_start, window_end, COUNT(*) AS n, {call} AS c FROM TABLE(CUMULATE(TABLE w, DESCRIPTOR(pt), \
+             INTERVAL '1' SECOND, INTERVAL '4' SECOND)) GROUP BY window_start, window_end"
+        );
+        let sql = format!("WITH w AS (SELECT v, PROCTIME() AS pt FROM t) {sql}");
+        let outcome = stream_with(&sql, &tables("5"), &setup(2, 3, 300, &[])).unwrap();
+        let mut longest: BTreeMap<&str, (&str, i64)> = BTreeMap::new();
+        for row in outcome.rows.keys() {
+            let cells: Vec<&str> = row.split('|').collect();
+            let rows: i64 = cells[2].parse().unwrap();
+            let of = longest.entry(cells[0]).or_default();
+            assert!(rows >= of.1 || cells[1] < of.0, "a longer window has no fewer rows: {row}");
+            *of = (*of).max((cells[1], rows));
+        }
+        assert_eq!(longest.values().map(|(_, rows)| rows).sum::<i64>(), ROWS, "{longest:?}");
+    }
+}
+
+#[test]
+fn rows_that_are_taken_back_have_no_windows_by_the_clock() {
+    let sql = "SELECT window_start, window_end, SUM(n) FROM TABLE(TUMBLE(TABLE w, DESCRIPTOR(pt), INTERVAL '1' SECOND)) \
+               GROUP BY window_start, window_end";
+    let sql = format!(
+        "WITH w AS (SELECT PROCTIME() AS pt, n FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k)) {sql}"
+    );
+    let error = stream_with(&sql, &tables("5"), &setup(1, 1, 0, &[])).err().unwrap().to_string();
+    assert!(error.contains("by processing time over rows that may be taken back"), "{error}");
+}
+
+const WINDOWED: [&str; 4] = [
+    "SELECT window_start, window_end, k, COUNT(*), SUM(v), COUNT(DISTINCT v) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND)) GROUP BY window_start, window_end, k",
+    "SELECT window_start, window_end, COUNT(*), MAX(v) FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '6' SECOND)) GROUP BY window_start, window_end",
+    "SELECT window_start, window_end, k, COUNT(*), SUM(v) FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY window_start, window_end, k",
+    "SELECT k, COUNT(*), COUNT(DISTINCT v) FROM t GROUP BY k",
+];
+
+/// In one phase or in two, early or not, and with late rows that are allowed, the result is that of a batch query in the end.
+#[test]
+fn settings_change_when_results_come_and_not_which() {
+    let early = ("table.exec.emit.early-fire.enabled", "true");
+    let lateness = ("table.exec.emit.allow-lateness", "10 s");
+    let late = ("table.exec.emit.late-fire.enabled", "true");
+    let delay = ("table.exec.emit.late-fire.delay", "2 s");
+    let cases: [(&str, &[(&str, &str)], bool); 6] = [
+        ("5", &[("table.optimizer.agg-phase-strategy", "ONE_PHASE")], false),
+        ("5", &[("table.optimizer.agg-phase-strategy", "TWO_PHASE")], false),
+        ("5", &[early, ("table.exec.emit.early-fire.delay", "0 ms")], true),
+        // Rows come behind the watermark, but not by more than is allowed.
+        ("0", &[lateness], true),
+        ("0", &[lateness, late, delay], true),
+        ("0", &[lateness, late, delay, early], true),
+    ];
+    for sql in WINDOWED {
+        for (watermark, settings, updates) in cases {
+            for parallelism in [1, 3] {
+                let tables = tables(watermark);
+                let setup = setup(parallelism, 11, 500, settings);
+                let outcome = stream_with(sql, &tables, &setup).unwrap();
+                assert_eq!(outcome.rows, batch(sql, &tables), "{sql} with {settings:?}");
+                if sql.contains("window_start") {
+                    assert_eq!(outcome.planned.retracts, updates);
+                    assert_eq!(outcome.retracted, updates, "{sql} with {settings:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn late_rows_are_left_out_unless_they_are_allowed() {
+    let tables = tables("0");
+    let outcome = stream_with(WINDOWED[0], &tables, &setup(1, 11, 0, &[])).unwrap();
+    assert_ne!(outcome.rows, batch(WINDOWED[0], &tables));
+    let late = [("table.exec.emit.late-fire.enabled", "true")];
+    let error = stream_with(WINDOWED[0], &tables, &setup(1, 11, 0, &late)).err().unwrap();
+    assert!(error.to_string().contains("'table.exec.emit.allow-lateness'"), "{error}");
+    let allowed = [("table.exec.emit.allow-lateness", "10 s")];
+    let rows = "SELECT window_start, window_end, k, COUNT(DISTINCT v) FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), \
+                INTERVAL '1' SECOND)) GROUP BY window_start, window_end, k";
+    let error = stream_with(rows, &tables, &setup(1, 11, 0, &allowed)).err().unwrap();
+    assert!(error.to_string().contains("SESSION windows"), "{error}");
+}
