@@ -74,10 +74,15 @@ pub struct Harness<O> {
 impl<O: Operator> Harness<O> {
     /// Opens an operator as the only subtask of its vertex.
     pub fn open(operator: O) -> Result<Self> {
+        Self::open_at(operator, 0)
+    }
+
+    /// Opens an operator at a processing time.
+    pub fn open_at(operator: O, now: Timestamp) -> Result<Self> {
         let mut harness = Self {
             operator,
             out: Collected::default(),
-            clock: Arc::default(),
+            clock: Arc::new(ManualClock::new(now)),
             metrics: Arc::default(),
             frontier: WatermarkFrontier::default(),
             checkpoint: 0,

@@ -15,12 +15,14 @@
 //! | `operator/over.rs` | OVER |
 //! | `operator/sort.rs` | ORDER BY |
 //! | `operator/limit.rs` | LIMIT without an order |
+//! | `operator/expiry.rs` | state that nobody has touched for long |
 //! | `operator/collect.rs` | the result of a query, for whoever waits for it |
 
 pub mod aggregate;
 pub mod calc;
 pub mod collect;
 mod emission;
+mod expiry;
 mod groups;
 pub mod join;
 pub mod last_rows;

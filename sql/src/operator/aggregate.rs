@@ -14,7 +14,6 @@
 //! | `aggregate/states.rs` | keyed state behind the edge |
 //! | `aggregate/sets.rs` | results that are computed from all values of a group |
 //! | `aggregate/group.rs` | the operator behind the edge, unbounded: [`GroupAggregate`] |
-//! | `aggregate/expiry.rs` | state that nobody has touched for long |
 //! | `aggregate/windows.rs` | which windows rows fall into: [`WindowLayout`] |
 //! | `aggregate/window.rs` | the operator behind the edge, in windows: [`WindowAggregate`] |
 //! | `aggregate/session.rs` | sessions: [`SessionAssigner`], [`SessionAggregate`] |
@@ -29,7 +28,6 @@
 mod combine;
 mod emitted;
 mod expand;
-mod expiry;
 mod group;
 mod grouping;
 mod local;

@@ -5,9 +5,10 @@ use arrow_schema::SchemaRef;
 use hashbrown::HashMap;
 use riverrun_dataflow::{
     Barrier, Batch, Operator, OperatorContext, OperatorState, Output, RestoredState, Result,
-    Snapshot, StateTable,
+    Snapshot, StateTable, Timestamp,
 };
 
+use super::expiry::TimeToLive;
 use crate::Changes;
 use crate::state::{RowBytes, RowCodec};
 
@@ -34,6 +35,7 @@ pub struct LastRows {
     rows: RowCodec,
     last: StateTable<RowBytes, RowBytes>,
     key_groups: u16,
+    time_to_live: TimeToLive,
 }
 
 impl LastRows {
@@ -46,7 +48,15 @@ impl LastRows {
         let types = spec.key.iter().map(|at| spec.input.field(*at).data_type().clone());
         let keys = RowCodec::new(&operator, types)?;
         let rows = RowCodec::of_schema(&operator, &spec.input)?;
-        Ok(Self { spec, operator, keys, rows, last: StateTable::default(), key_groups: 1 })
+        let (last, time_to_live) = (StateTable::default(), TimeToLive::default());
+        Ok(Self { spec, operator, keys, rows, last, key_groups: 1, time_to_live })
+    }
+
+    /// Forgets keys that nothing has touched for so many milliseconds of processing time. What is out of them stays out; when they come again, they
+    /// begin anew.
+    pub fn with_time_to_live(mut self, ttl: Option<i64>) -> Self {
+        self.time_to_live = TimeToLive::new(ttl);
+        self
     }
 }
 
@@ -58,6 +68,7 @@ impl Operator for LastRows {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.operator.clone_from(&context.operator);
         self.key_groups = context.key_groups;
+        self.time_to_live.open(context, self.last.iter(0).map(|(key, _)| key.as_slice()));
         Ok(())
     }
 
@@ -67,6 +78,7 @@ impl Operator for LastRows {
             self.spec.key.iter().map(|at| changes.rows.column(*at).clone()).collect();
         let keys = self.keys.encode(&self.operator, &columns, changes.len())?;
         let rows = self.rows.encode(&self.operator, changes.rows.columns(), changes.len())?;
+        self.time_to_live.touch(keys.iter());
         // The last change of each key in this batch is the one that counts.
         let mut newest: HashMap<&[u8], usize, foldhash::fast::FixedState> = HashMap::default();
         let mut order = Vec::new();
@@ -111,6 +123,17 @@ impl Operator for LastRows {
         let weights = Int64Array::from(weights);
         debug_assert_eq!(weights.null_count(), 0);
         out.emit(Changes::weighted(rows, weights).into_batch(&self.operator, None)?)
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.time_to_live.next()
+    }
+
+    fn on_time(&mut self, now: Timestamp, _out: &mut dyn Output) -> Result<()> {
+        for key in self.time_to_live.expired(now) {
+            self.last.remove(0, &key);
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {

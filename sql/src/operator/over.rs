@@ -146,4 +146,6 @@ fn evaluate(operator: &str, function: &dyn WindowExpr, rows: &RecordBatch) -> Re
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

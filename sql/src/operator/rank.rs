@@ -11,11 +11,12 @@ use arrow_cast::cast;
 use arrow_schema::{SchemaRef, SortOptions};
 use riverrun_dataflow::{
     Barrier, Batch, Entries, Error, Operator, OperatorContext, OperatorState, Output,
-    RestoredState, Result, Snapshot, SnapshotKind,
+    RestoredState, Result, Snapshot, SnapshotKind, Timestamp,
 };
 
 use self::tops::{Picks, Tops};
 use super::emission::Emission;
+use super::expiry::TimeToLive;
 use super::groups::Groups;
 use crate::Changes;
 use crate::state::{KeyValues, LaidOut, Multimap, RowLayout, Values};
@@ -180,6 +181,7 @@ pub struct Rank {
     kept: Kept,
     old: Tops,
     new: Tops,
+    time_to_live: TimeToLive,
 }
 
 impl Rank {
@@ -189,7 +191,15 @@ impl Rank {
     /// [`Error::Io`] if the rows have a column that cannot be kept as bytes.
     pub fn new(spec: RankSpec) -> Result<Self> {
         let kept = Kept::new(spec)?;
-        Ok(Self { operator: "rank".to_owned(), kept, old: Tops::default(), new: Tops::default() })
+        let (operator, time_to_live) = ("rank".to_owned(), TimeToLive::default());
+        Ok(Self { operator, kept, old: Tops::default(), new: Tops::default(), time_to_live })
+    }
+
+    /// Forgets keys that nothing has touched for so many milliseconds of processing time. What is out of them stays out; when they come again, they
+    /// begin anew.
+    pub fn with_time_to_live(mut self, ttl: Option<i64>) -> Self {
+        self.time_to_live = TimeToLive::new(ttl);
+        self
     }
 }
 
@@ -201,12 +211,14 @@ impl Operator for Rank {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.operator.clone_from(&context.operator);
         self.kept.key_groups = context.key_groups;
+        self.time_to_live.open(context, self.kept.rows.iter(0).map(|(key, _)| key.as_slice()));
         Ok(())
     }
 
     fn process(&mut self, _input: usize, batch: Batch, out: &mut dyn Output) -> Result<()> {
         let changes = Changes::of(batch, &self.operator)?;
         let laid_out = self.kept.layout.encode(&self.operator, &changes.rows)?;
+        self.time_to_live.touch(laid_out.keys.iter());
         let picks = self.kept.spec.picks();
         for rows in Groups::of(laid_out.keys.iter()).iter() {
             let key = laid_out.keys.row(rows[0] as usize);
@@ -224,6 +236,17 @@ impl Operator for Rank {
             });
         }
         self.kept.emit(&self.operator, out)
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.time_to_live.next()
+    }
+
+    fn on_time(&mut self, now: Timestamp, _out: &mut dyn Output) -> Result<()> {
+        for key in self.time_to_live.expired(now) {
+            self.kept.rows.remove_key(0, key.as_slice());
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {

@@ -127,8 +127,9 @@ impl StreamPlanner<'_> {
         }
         // Whether rows can be taken back is known when they are planned: here in a job that is thrown away.
         let env = Environment::new("look");
-        let (props, settings) = (self.props.clone(), self.settings.clone());
-        let mut planner = StreamPlanner { props, settings, ..StreamPlanner::new(&env) };
+        let mut planner = StreamPlanner::new(&env);
+        planner.props.clone_from(&self.props);
+        planner.settings.clone_from(&self.settings);
         let Ok(input) = planner.plan(&windowed.input) else { return false };
         let Aggregate { group_expr: group, aggr_expr: calls, schema, .. } = aggregate;
         let shape = Shape::new(&planner.props, &input, group, &windowed.roles, calls, schema);
@@ -159,10 +160,9 @@ impl StreamPlanner<'_> {
         let spec = Arc::new(shape.spec.clone());
         let columns: Vec<usize> = (0..spec.keys.len()).collect();
         // The one group of a query without GROUP BY, and grand totals, are always there.
-        let ttl = self.state_ttl().filter(|_| spec.always.is_empty());
-        let until = ttl.map(|ttl| format!("it was not touched for {} ms", ttl.as_millis()));
+        let ttl = self.time_to_live(&columns).filter(|_| spec.always.is_empty());
+        let (ttl, until) = ttl.unzip();
         self.note_groups("aggregate", &spec, schema, until);
-        let ttl = ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
         let operator = Self::keyed_spec("aggregate", description.clone(), &columns);
         let (combine, shared) = (spec.clone(), spec.clone());
         let rows = self.expanded(&input, &shape);

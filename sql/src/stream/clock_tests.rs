@@ -124,7 +124,9 @@ fn settings_change_when_results_come_and_not_which() {
     let lateness = ("table.exec.emit.allow-lateness", "10 s");
     let late = ("table.exec.emit.late-fire.enabled", "true");
     let delay = ("table.exec.emit.late-fire.delay", "2 s");
-    let cases: [(&str, &[(&str, &str)], bool); 6] = [
+    // (the watermark's delay, settings, whether results are taken back)
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
+    let cases: [Case<'_>; 6] = [
         ("5", &[("table.optimizer.agg-phase-strategy", "ONE_PHASE")], false),
         ("5", &[("table.optimizer.agg-phase-strategy", "TWO_PHASE")], false),
         ("5", &[early, ("table.exec.emit.early-fire.delay", "0 ms")], true),

@@ -53,7 +53,8 @@ impl StreamPlanner<'_> {
             output: schema.inner().clone(),
         };
         let time = timed(&input, &spec);
-        self.note_over(&input, &spec, time.is_some());
+        let (ttl, until) = self.time_to_live(&spec.partition).unzip();
+        self.note_over(&input, &spec, time.is_some(), until.as_ref());
 
         let names: Vec<String> = functions.iter().map(ToString::to_string).collect();
         let operator = Self::keyed_spec("over", names.join(", "), partition);
@@ -61,10 +62,12 @@ impl StreamPlanner<'_> {
         let parallelism = self.keyed_parallelism(partition);
         let spread_by = (!partition.is_empty()).then(|| partition.to_vec());
         let stream = match time {
-            Some(_) => {
-                stream.transform(operator, move |_| Ok(Box::new(TimedOver::new(spec.clone())?)))
-            }
-            None => stream.transform(operator, move |_| Ok(Box::new(Over::new(spec.clone())?))),
+            Some(_) => stream.transform(operator, move |_| {
+                Ok(Box::new(TimedOver::new(spec.clone())?.with_time_to_live(ttl)))
+            }),
+            None => stream.transform(operator, move |_| {
+                Ok(Box::new(Over::new(spec.clone())?.with_time_to_live(ttl)))
+            }),
         };
         let planned = Planned { spread_by, ..input };
         let mut planned = planned.moved(stream.parallelism(parallelism), schema, |column| {
@@ -101,7 +104,7 @@ impl StreamPlanner<'_> {
         functions.iter().map(function).collect()
     }
 
-    fn note_over(&mut self, input: &Planned, spec: &OverSpec, timed: bool) {
+    fn note_over(&mut self, input: &Planned, spec: &OverSpec, timed: bool, until: Option<&String>) {
         let names: Vec<&str> =
             spec.partition.iter().map(|at| input.schema.field(*at).name().as_str()).collect();
         let of = match names.is_empty() {
@@ -109,7 +112,14 @@ impl StreamPlanner<'_> {
             false => format!(" of each {}", names.join(", ")),
         };
         if !timed {
-            self.note_state("over", format!("all rows{of}, with their values"), None);
+            let work = match of_whole_partitions(spec) {
+                true => {
+                    "; computes all values of a partition again with each batch that changes it"
+                }
+                false => "",
+            };
+            let keeps = format!("all rows{of}, with their values{work}");
+            self.note_state("over", keeps, until.cloned());
             return;
         }
         self.note_state(
@@ -117,17 +127,22 @@ impl StreamPlanner<'_> {
             format!("rows{of} that wait for the watermark"),
             Some("until the watermark passes them".to_owned()),
         );
+        // Rows that are kept for a time are kept with those that are not.
+        let for_a_time = |of: &OverFunction| matches!(of.reach, Reach::Time(_));
+        let rows_until = until.filter(|_| !spec.functions.iter().any(for_a_time));
         let mut notes: Vec<(String, Option<String>)> = Vec::new();
         for function in &spec.functions {
             notes.push(match function.reach {
                 Reach::Rows { before: 0, .. } => continue,
-                Reach::Rows { before, .. } => (format!("the last {before} rows{of}"), None),
+                Reach::Rows { before, .. } => {
+                    (format!("the last {before} rows{of}"), rows_until.cloned())
+                }
                 Reach::Time(range) => {
                     (format!("rows{of}"), Some(format!("for {range} ms of event time")))
                 }
-                Reach::First(rows) => (format!("the first {rows} rows{of}"), None),
-                Reach::Running | Reach::Numbered(_) => (format!("totals{of}"), None),
-                Reach::Before | Reach::All => (format!("all rows{of}"), None),
+                Reach::First(rows) => (format!("the first {rows} rows{of}"), rows_until.cloned()),
+                Reach::Running | Reach::Numbered(_) => (format!("totals{of}"), until.cloned()),
+                Reach::Before | Reach::All => (format!("all rows{of}"), rows_until.cloned()),
             });
         }
         notes.sort();
@@ -136,6 +151,11 @@ impl StreamPlanner<'_> {
             self.note_state("over", keeps, until);
         }
     }
+}
+
+/// True if a row may change the values of all others of its partition.
+fn of_whole_partitions(spec: &OverSpec) -> bool {
+    spec.functions.iter().any(|of| !matches!(of.reach, Reach::Rows { .. }))
 }
 
 /// The event time column, if rows can go out once the watermark has reached them.

@@ -55,6 +55,14 @@ impl<'a> StreamPlanner<'a> {
         self.settings.duration("table.exec.state.ttl")
     }
 
+    /// How long state by key is kept that is not touched, in milliseconds, and what `EXPLAIN` says of it. Rows that are not parted by a key are always
+    /// touched.
+    pub(super) fn time_to_live(&self, keys: &[usize]) -> Option<(i64, String)> {
+        let ttl = self.state_ttl().filter(|_| !keys.is_empty())?.as_millis();
+        let until = format!("it was not touched for {ttl} ms (table.exec.state.ttl)");
+        Some((i64::try_from(ttl).unwrap_or(i64::MAX), until))
+    }
+
     /// Whether all sources that were added so far have an end.
     pub fn bounded(&self) -> bool {
         !self.endless

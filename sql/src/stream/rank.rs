@@ -242,7 +242,11 @@ impl StreamPlanner<'_> {
             ""
         };
         let of = if key.is_empty() { String::new() } else { format!(" per {key}") };
-        let until = window.is_some().then(|| "until the window is over".to_owned());
+        let (ttl, until) = self.time_to_live(&spec.partition).unzip();
+        let until = match window {
+            Some(_) => Some("until the window is over".to_owned()),
+            None => until,
+        };
         self.note_state(name, format!("{rows}{ties}{of}"), until);
 
         let stream = self.spread(&input, &spec.partition);
@@ -252,7 +256,9 @@ impl StreamPlanner<'_> {
         let stream = match window {
             Some(WindowColumns { end, .. }) => stream
                 .transform(operator, move |_| Ok(Box::new(WindowRank::new(spec.clone(), end)?))),
-            None => stream.transform(operator, move |_| Ok(Box::new(Rank::new(spec.clone())?))),
+            None => stream.transform(operator, move |_| {
+                Ok(Box::new(Rank::new(spec.clone())?.with_time_to_live(ttl)))
+            }),
         };
         Ok(Planned { stream: stream.parallelism(parallelism), schema, parallelism, ..properties })
     }

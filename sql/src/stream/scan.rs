@@ -99,11 +99,12 @@ impl StreamPlanner<'_> {
     fn last_rows(&mut self, table: &str, input: Planned, key: Vec<usize>) -> Planned {
         let spec = LastRowSpec { key: key.clone(), input: input.arrow_schema() };
         let description = format!("{table}, by {}", names(&input, &key));
-        self.note_state("last rows", format!("one row per key of {table}"), None);
+        let (ttl, until) = self.time_to_live(&key).unzip();
+        self.note_state("last rows", format!("one row per key of {table}"), until);
         let operator = OperatorSpec::new("last rows", OperatorKind::Keyed).described(description);
-        let stream = self
-            .spread(&input, &key)
-            .transform(operator, move |_| Ok(Box::new(LastRows::new(spec.clone())?)));
+        let stream = self.spread(&input, &key).transform(operator, move |_| {
+            Ok(Box::new(LastRows::new(spec.clone())?.with_time_to_live(ttl)))
+        });
         let parallelism = self.env.parallelism();
         Planned {
             stream,

@@ -27,12 +27,13 @@ impl StreamPlanner<'_> {
             let stream = self.spread(&input, key);
             return Ok(Planned { stream, spread_by: Some(key.to_vec()), ..input });
         }
-        self.note_state("one row per key", format!("all rows of each {names}"), None);
+        let (ttl, until) = self.time_to_live(key).unzip();
+        self.note_state("one row per key", format!("all rows of each {names}"), until);
         let spec = RankSpec::one_row_per_key(input.arrow_schema(), key.to_vec());
         let operator = OperatorSpec::new("one row per key", OperatorKind::Keyed).described(names);
-        let stream = self
-            .spread(&input, key)
-            .transform(operator, move |_| Ok(Box::new(Rank::new(spec.clone())?)));
+        let stream = self.spread(&input, key).transform(operator, move |_| {
+            Ok(Box::new(Rank::new(spec.clone())?.with_time_to_live(ttl)))
+        });
         let parallelism = self.env.parallelism();
         let key = key.to_vec();
         Ok(Planned { stream, keys: vec![key.clone()], spread_by: Some(key), parallelism, ..input })

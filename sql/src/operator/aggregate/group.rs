@@ -9,14 +9,14 @@ use arrow_array::{
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use riverrun_dataflow::{
-    Barrier, Batch, Clock, Entries, Error, KeyGroup, Operator, OperatorContext, OperatorState,
-    Output, RestoredState, Result, Snapshot, Timestamp, key_groups_of_subtask,
+    Barrier, Batch, Entries, Error, KeyGroup, Operator, OperatorContext, OperatorState, Output,
+    RestoredState, Result, Snapshot, Timestamp, key_groups_of_subtask,
 };
 
-use super::expiry::Expiry;
 use super::spec::{AggregateSpec, OutputColumn};
 use super::states::{GroupStates, Kept, TABLE, Touched};
 use crate::Changes;
+use crate::operator::expiry::TimeToLive;
 use crate::state::RowCodec;
 
 /// Keeps the state of each group and puts out what has changed: the old row with weight -1 and the new one with +1.
@@ -27,9 +27,8 @@ pub struct GroupAggregate {
     operator: String,
     key_groups: u16,
     groups: Range<KeyGroup>,
-    clock: Option<Arc<dyn Clock>>,
-    /// Which groups to forget, if state has a time to live.
-    expiry: Option<Expiry>,
+    /// Which groups to forget.
+    time_to_live: TimeToLive,
     states: Option<GroupStates>,
     restored: Option<RestoredState>,
 }
@@ -38,19 +37,15 @@ impl GroupAggregate {
     /// The operator of this spec; its input must be what a [`Combine`](super::Combine) of the same spec hands on.
     pub fn new(spec: Arc<AggregateSpec>) -> Self {
         let operator = "aggregate".to_owned();
-        let (clock, expiry, states, restored) = (None, None, None, None);
-        Self { spec, operator, key_groups: 1, groups: 0..1, clock, expiry, states, restored }
+        let (time_to_live, states, restored) = (TimeToLive::default(), None, None);
+        Self { spec, operator, key_groups: 1, groups: 0..1, time_to_live, states, restored }
     }
 
     /// Forgets groups that nothing has touched for so many milliseconds of processing time. Their rows stay put out; when they come again, they
     /// begin anew.
     pub fn with_time_to_live(mut self, ttl: Option<i64>) -> Self {
-        self.expiry = ttl.map(Expiry::new);
+        self.time_to_live = TimeToLive::new(ttl);
         self
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.as_ref().map_or(0, |clock| clock.now())
     }
 
     fn emit(&self, touched: &Touched, states: &GroupStates, out: &mut dyn Output) -> Result<()> {
@@ -150,11 +145,7 @@ impl Operator for GroupAggregate {
         if let Some(restored) = self.restored.take() {
             states.restore(&restored.keyed)?;
         }
-        self.clock = Some(context.clock.clone());
-        let now = self.now();
-        if let Some(expiry) = &mut self.expiry {
-            states.keys().for_each(|key| expiry.touch(key, now));
-        }
+        self.time_to_live.open(context, states.keys());
         self.states = Some(states);
         Ok(())
     }
@@ -163,9 +154,8 @@ impl Operator for GroupAggregate {
         let batch = batch.into_columns(&self.operator)?.batch;
         let Some(mut states) = self.states.take() else { return Ok(()) };
         let touched = states.apply(0, &batch);
-        let now = self.now();
-        if let (Some(expiry), Ok(touched)) = (&mut self.expiry, &touched) {
-            touched.key_rows.iter().for_each(|key| expiry.touch(key, now));
+        if let Ok(touched) = &touched {
+            self.time_to_live.touch(touched.key_rows.iter());
         }
         let emitted = touched.and_then(|touched| self.emit(&touched, &states, out));
         self.states = Some(states);
@@ -173,12 +163,12 @@ impl Operator for GroupAggregate {
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        self.expiry.as_ref().and_then(Expiry::next)
+        self.time_to_live.next()
     }
 
     fn on_time(&mut self, now: Timestamp, _out: &mut dyn Output) -> Result<()> {
-        if let (Some(expiry), Some(states)) = (&mut self.expiry, &mut self.states) {
-            expiry.expired(now).iter().for_each(|key| states.forget(key));
+        if let Some(states) = &mut self.states {
+            self.time_to_live.expired(now).iter().for_each(|key| states.forget(key));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_select::concat::concat;
 use riverrun_dataflow::{
     Barrier, Batch, Entries, Error, Operator, OperatorContext, OperatorState, Output,
-    RestoredState, Result, Snapshot,
+    RestoredState, Result, Snapshot, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use super::partial::{Affected, Piece};
 use super::{Layout, OverSpec, evaluate};
 use crate::Changes;
 use crate::operator::emission::Strings;
+use crate::operator::expiry::TimeToLive;
 use crate::operator::groups::Groups;
 use crate::state::{EncodedRows, LaidOut, Multimap, RowBytes};
 
@@ -25,6 +26,7 @@ pub struct Over {
     affected: Affected,
     rows: Multimap<Held>,
     key_groups: u16,
+    time_to_live: TimeToLive,
 }
 
 /// A row of a partition, with its values as they were emitted: one for each time that the row is there.
@@ -54,7 +56,15 @@ impl Over {
             layout: Layout::new(spec)?,
             rows: Multimap::default(),
             key_groups: 1,
+            time_to_live: TimeToLive::default(),
         })
+    }
+
+    /// Forgets keys that nothing has touched for so many milliseconds of processing time. What is out of them stays out; when they come again, they
+    /// begin anew.
+    pub fn with_time_to_live(mut self, ttl: Option<i64>) -> Self {
+        self.time_to_live = TimeToLive::new(ttl);
+        self
     }
 
     /// Adds the rows of a group to their partition; returns the bytes of those that are new or gone, each once, in order.
@@ -229,12 +239,14 @@ impl Operator for Over {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.operator.clone_from(&context.operator);
         self.key_groups = context.key_groups;
+        self.time_to_live.open(context, self.rows.iter(0).map(|(key, _)| key.as_slice()));
         Ok(())
     }
 
     fn process(&mut self, _input: usize, batch: Batch, out: &mut dyn Output) -> Result<()> {
         let changes = Changes::of(batch, &self.operator)?;
         let laid_out = self.layout.rows.encode(&self.operator, &changes.rows)?;
+        self.time_to_live.touch(laid_out.keys.iter());
         let groups = Groups::of(laid_out.keys.iter());
         let mut given = Given::default();
         let mut work = Vec::new();
@@ -249,6 +261,17 @@ impl Operator for Over {
             self.settle(laid_out.keys.row(group[0] as usize), work, &values, &mut next);
         }
         self.layout.emit(&self.operator, out)
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.time_to_live.next()
+    }
+
+    fn on_time(&mut self, now: Timestamp, _out: &mut dyn Output) -> Result<()> {
+        for key in self.time_to_live.expired(now) {
+            self.rows.remove_key(0, key.as_slice());
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {

@@ -15,6 +15,7 @@ use super::running::{Running, RunningFunctions, Totals, peers};
 use super::{Layout, OverSpec, Reach, evaluate};
 use crate::Changes;
 use crate::operator::emission::{BATCH_ROWS, Strings};
+use crate::operator::expiry::TimeToLive;
 use crate::operator::reached::Reached;
 use crate::state::{Multimap, RowBytes};
 
@@ -36,6 +37,7 @@ pub struct TimedOver {
     totals: StateTable<RowBytes, Totals>,
     /// Partitions by the time of their last row, if rows are only kept for a time.
     expiring: BTreeMap<Timestamp, Vec<RowBytes>>,
+    time_to_live: TimeToLive,
 }
 
 const WAITING: u8 = 0;
@@ -108,7 +110,15 @@ impl TimedOver {
             kept: Multimap::default(),
             totals: StateTable::default(),
             expiring: BTreeMap::new(),
+            time_to_live: TimeToLive::default(),
         })
+    }
+
+    /// Forgets what later rows of a partition need, but for rows that are kept for a time, if for so many milliseconds of processing time no row of it has
+    /// come, or gone out.
+    pub fn with_time_to_live(mut self, ttl: Option<i64>) -> Self {
+        self.time_to_live = TimeToLive::new(ttl);
+        self
     }
 
     fn times<'a>(&self, rows: &'a RecordBatch) -> Result<&'a [i64]> {
@@ -142,6 +152,7 @@ impl TimedOver {
         for time in due {
             self.waiting.drop_namespace(time);
         }
+        self.time_to_live.touch(partitions.keys().map(RowBytes::as_slice));
         for (key, rows) in partitions {
             if rows.len() > 0 {
                 self.release_partition(&key, rows, to)?;
@@ -273,6 +284,9 @@ impl Operator for TimedOver {
         self.operator.clone_from(&context.operator);
         self.metrics = context.metrics.clone();
         self.key_groups = context.key_groups;
+        let kept = self.kept.iter(0).map(|(key, _)| key.as_slice());
+        let totals = self.totals.iter(0).map(|(key, _)| key.as_slice());
+        self.time_to_live.open(context, kept.chain(totals));
         Ok(())
     }
 
@@ -281,6 +295,7 @@ impl Operator for TimedOver {
         let times = self.times(&changes.rows)?;
         let nulls = changes.rows.column(self.time).nulls();
         let laid_out = self.layout.rows.encode(&self.operator, &changes.rows)?;
+        self.time_to_live.touch(laid_out.keys.iter());
         let mut scratch = Vec::new();
         let mut late = 0;
         for (row, time) in times.iter().enumerate() {
@@ -301,6 +316,20 @@ impl Operator for TimedOver {
         self.release(watermark.timestamp(), out)?;
         self.reached.advance_to(watermark.timestamp());
         out.emit_watermark(watermark)
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.time_to_live.next()
+    }
+
+    fn on_time(&mut self, now: Timestamp, _out: &mut dyn Output) -> Result<()> {
+        for key in self.time_to_live.expired(now) {
+            self.totals.remove(0, &key);
+            if self.keeps.time.is_none() {
+                self.kept.remove_key(0, key.as_slice());
+            }
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Result<Snapshot> {

@@ -1,3 +1,4 @@
+use arrow_array::Int64Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
 use arrow_schema::{Field, Schema, SchemaRef, TimeUnit};
@@ -211,8 +212,10 @@ impl Model {
     }
 }
 
-fn rows() -> impl Strategy<Value = Vec<(Vec<(i64, i64, i64)>, i64)>> {
-    // (key, how far behind, value), and by how much time goes on.
+/// Rows as (key, how far behind, value), and by how much time goes on.
+type Step = (Vec<Row>, i64);
+
+fn rows() -> impl Strategy<Value = Vec<Step>> {
     let row = (0i64..3, 0i64..30, -3i64..9);
     proptest::collection::vec((proptest::collection::vec(row, 0..5), 0i64..14), 1..30)
 }

@@ -1,15 +1,57 @@
 //! State that nobody has touched for long.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use riverrun_dataflow::Timestamp;
+use riverrun_dataflow::{Clock, OperatorContext, Timestamp};
 
 use crate::state::RowBytes;
 
+/// The time to live of an operator's keys, if they have one: which of them to forget.
+#[derive(Default)]
+pub(crate) struct TimeToLive {
+    expiry: Option<Expiry>,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl TimeToLive {
+    /// Keys go after so many milliseconds of processing time; without, never.
+    pub fn new(ttl: Option<i64>) -> Self {
+        Self { expiry: ttl.map(Expiry::new), clock: None }
+    }
+
+    /// The operator begins with these keys.
+    pub fn open<'k>(&mut self, context: &OperatorContext, keys: impl Iterator<Item = &'k [u8]>) {
+        self.clock = Some(context.clock.clone());
+        let now = context.clock.now();
+        if let Some(expiry) = &mut self.expiry {
+            keys.for_each(|key| expiry.touch(key, now));
+        }
+    }
+
+    /// Keys are touched.
+    pub fn touch<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) {
+        if let (Some(expiry), Some(clock)) = (&mut self.expiry, &self.clock) {
+            let now = clock.now();
+            keys.for_each(|key| expiry.touch(key, now));
+        }
+    }
+
+    /// When to ask for what has expired.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.expiry.as_ref().and_then(Expiry::next)
+    }
+
+    /// The keys that have expired; they are forgotten.
+    pub fn expired(&mut self, now: Timestamp) -> Vec<RowBytes> {
+        self.expiry.as_mut().map(|expiry| expiry.expired(now)).unwrap_or_default()
+    }
+}
+
 /// When keys were last touched, in processing time. It is not part of snapshots: after a restart all keys count as touched then.
-pub(super) struct Expiry {
+struct Expiry {
     ttl: i64,
     touched: HashMap<RowBytes, Timestamp, FixedState>,
     /// When to look at keys; one entry a key.
@@ -62,6 +104,9 @@ impl Expiry {
         expired
     }
 }
+
+#[cfg(test)]
+mod operator_tests;
 
 #[cfg(test)]
 mod tests {
