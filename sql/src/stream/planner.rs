@@ -79,7 +79,7 @@ impl<'a> StreamPlanner<'a> {
             return Ok(planned);
         }
         let planned = self.node(plan, parts.clone())?;
-        self.shared.add(plan, parts, &planned);
+        self.shared.add(plan, &parts, &planned);
         Ok(planned)
     }
 
