@@ -201,6 +201,14 @@ pub fn sink_mode(table: &Table) -> Result<SinkMode> {
     }
 }
 
+/// Settings of a topic whose records replace each other. The segment that is written to is never compacted, so it is kept small: what the topic
+/// takes stays in proportion to the rows that there are.
+pub(crate) const COMPACTED: [(&str, &str); 3] = [
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "16777216"),
+    ("max.compaction.lag.ms", "3600000"),
+];
+
 /// The option that says how long a looked up table is taken to be as it was.
 const LOOKUP_REFRESH: &str = "lookup.cache.ttl";
 

@@ -6,6 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `plan/query.rs` | the way from query to plan: [`QueryPlanner`] |
+//! | `plan/headings.rs` | what columns are called |
 //! | `plan/names.rs` | how tables, functions and types are found |
 //! | `plan/fields.rs` | what a field of a ROW is called |
 //! | `plan/relation.rs` | what a FROM names: [`Relation`] |
@@ -13,13 +14,18 @@
 //! | `plan/lateral.rs` | `UNNEST` and table functions of a row |
 //! | `plan/event_time.rs` | a table's `WATERMARK FOR`: [`EventTime`] |
 //! | `plan/versions.rs`, `plan/temporal_join.rs` | `FOR SYSTEM_TIME AS OF`: [`TemporalJoin`] |
+//! | `plan/output.rs` | the types of a result |
+//! | `plan/copies.rs` | rows that are kept once, with a count |
 //! | `plan/constant.rs` | rows that a plan itself holds |
 
 mod constant;
+mod copies;
 mod event_time;
 mod fields;
+mod headings;
 mod lateral;
 mod names;
+mod output;
 mod query;
 mod relation;
 mod temporal_join;
@@ -28,6 +34,7 @@ mod windowing;
 mod windows;
 
 pub use constant::{constant_rows, described};
+pub(crate) use copies::{COPIES, with_copies};
 pub use event_time::EventTime;
 pub use names::FindTable;
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! | `session/insert.rs` | `INSERT INTO` and statement sets: jobs |
 //! | `session/materialize.rs` | `CREATE TABLE AS`, materialised views |
 //! | `session/explain.rs`, `session/show.rs` | what there is, and what would be done |
+//! | `session/readable.rs` | plans as they are shown |
 
 mod define;
 mod engine;
@@ -24,6 +25,7 @@ mod insert;
 mod materialize;
 mod naming;
 mod query;
+mod readable;
 mod settings;
 mod show;
 mod statement;

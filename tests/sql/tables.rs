@@ -100,6 +100,53 @@ fn queries_become_tables_and_views_that_are_kept() {
 }
 
 #[test]
+fn numbers_of_rows_are_kept_and_shown_as_bigint() {
+    let mut session = session();
+    run(
+        &mut session,
+        "CREATE TABLE events (k STRING, v INT) WITH ('connector' = 'riverrun', 'topic' = 'events', 'format' = 'json'); \
+         INSERT INTO events VALUES ('a', 1), ('b', 2), ('a', 3); \
+         CREATE MATERIALIZED VIEW firsts AS SELECT * FROM (\
+           SELECT k, v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v) AS place FROM events) WHERE place = 1; \
+         CREATE TABLE numbered WITH ('connector' = 'riverrun', 'topic' = 'numbered', 'format' = 'debezium-json') AS \
+         SELECT v, ROW_NUMBER() OVER (ORDER BY v DESC) AS place FROM events",
+    )
+    .unwrap();
+    assert_eq!(both(&mut session, "SELECT * FROM firsts"), ["a | 1 | 1", "b | 2 | 1"]);
+    assert_eq!(both(&mut session, "SELECT * FROM numbered"), ["1 | 3", "2 | 2", "3 | 1"]);
+    let query = "SELECT v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v), ARRAY[RANK() OVER (PARTITION BY k ORDER BY v)] FROM events";
+    let rows = run(&mut session, &format!("{query} ORDER BY v DESC")).unwrap().unwrap();
+    let types: Vec<String> =
+        rows.schema().fields().iter().map(|f| f.data_type().to_string()).collect();
+    assert_eq!(types, ["Int32", "Int64", "List(Int64)"]);
+    assert_eq!(both(&mut session, query), ["1 | 1 | [1]", "2 | 1 | [1]", "3 | 2 | [2]"]);
+}
+
+#[test]
+fn rows_without_a_key_are_kept_as_often_as_they_are_there() {
+    let mut session = session();
+    run(
+        &mut session,
+        "CREATE TABLE events (k STRING, v INT) WITH ('connector' = 'riverrun', 'topic' = 'events', 'format' = 'json'); \
+         INSERT INTO events VALUES ('a', 1), ('b', 2), (NULL, 3), ('a', 3), (NULL, 3); \
+         CREATE MATERIALIZED VIEW joined AS SELECT l.k, r.v FROM events l LEFT JOIN events r ON l.k = r.k AND r.v > 2; \
+         CREATE MATERIALIZED VIEW sizes AS SELECT n FROM (SELECT k, COUNT(*) AS n FROM events GROUP BY k); \
+         CREATE MATERIALIZED VIEW united AS SELECT k FROM events UNION SELECT UPPER(k) FROM events",
+    )
+    .unwrap();
+    assert_eq!(
+        both(&mut session, "SELECT * FROM joined"),
+        ["NULL | NULL", "NULL | NULL", "a | 3", "a | 3", "b | NULL"]
+    );
+    assert_eq!(both(&mut session, "SELECT * FROM sizes"), ["1", "2", "2"]);
+    assert_eq!(both(&mut session, "SELECT n, COUNT(*) FROM sizes GROUP BY n"), ["1 | 1", "2 | 2"]);
+    assert_eq!(both(&mut session, "SELECT * FROM united"), ["A", "B", "NULL", "a", "b"]);
+    let described = session.columns("joined").unwrap();
+    let names: Vec<&str> = described.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["k", "v"]);
+}
+
+#[test]
 fn metadata_and_computed_columns_are_read() {
     let mut session = session();
     run(

@@ -1,6 +1,6 @@
--- Query 14, calculation: bids of a price range, with the time of day in words and a function of the user's.
+-- Query 14, calculation: bids of a price range, with the time of day in words and how often a character is in a text.
 --
--- `count_char(text, character)` is that function: how many times the character is in the text. It has to be registered beforehand.
+-- Flink has no `count_char(text, character)`: there it is a function of the user's, to be registered beforehand.
 
 CREATE TABLE nexmark_q14 (
     auction BIGINT,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
 
-use super::{MemoryTable, Table};
+use super::{Column, MemoryTable, Table};
 use crate::parser::QueryText;
 
 /// What a name stands for.
@@ -42,10 +42,21 @@ pub struct View {
 pub struct MaterializedView {
     /// The table of its result.
     pub table: Arc<Table>,
+    /// Whether the table's last column, which the view does not show, says how often a row is there: so it is with rows that are taken back and
+    /// have no key. The table's key is then the whole row.
+    pub counts_copies: bool,
     /// The job that keeps it up to date.
     pub job: String,
     /// The statement that makes it.
     pub definition: String,
+}
+
+impl MaterializedView {
+    /// The columns that the view shows.
+    pub fn columns(&self) -> &[Column] {
+        let columns = self.table.columns.as_slice();
+        &columns[..columns.len() - usize::from(self.counts_copies)]
+    }
 }
 
 impl Entry {

@@ -269,7 +269,9 @@ impl<'a> TopicTable<'a> {
             output = output.partitions(partitions);
         }
         if self.is_upsert() {
-            output = output.setting("cleanup.policy", "compact");
+            for (key, value) in super::COMPACTED {
+                output = output.setting(key, value);
+            }
         }
         stream.to_topic_columns(output, encoder);
         Ok(())

@@ -155,6 +155,8 @@ fn rewritten(expr: Expr) -> std::result::Result<Expr, String> {
         }
         Expr::Interval(interval) => Expr::Interval(plain_interval(interval)?),
         Expr::Function(function) => of_function(function)?,
+        // DataFusion plans the elements of a literal without what the query around it names.
+        Expr::Array(array) => call("make_array", array.elem),
         Expr::CompoundFieldAccess { root, access_chain } => accessed(*root, access_chain),
         Expr::Cast { expr, data_type, array: false, format: None, .. } if is_string(&data_type) => {
             call("cast_to_string", vec![*expr])

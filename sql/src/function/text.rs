@@ -367,7 +367,7 @@ fn count_char(call: &Call<'_>) -> Result<ArrayRef> {
         let mut characters = sought.chars();
         let character = characters.next()?;
         Some(match character.is_ascii() {
-            true => text.bytes().filter(|byte| char::from(*byte) == character).count() as i64,
+            true => memchr::memchr_iter(character as u8, text.as_bytes()).count() as i64,
             false => text.chars().filter(|other| *other == character).count() as i64,
         })
     });

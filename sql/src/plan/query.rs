@@ -50,12 +50,21 @@ impl<'a> QueryPlanner<'a> {
     /// [`Error::Invalid`] for what the query names or does that cannot be.
     pub fn plan(&self, query: &Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
+        super::headings::name_columns(&mut query);
         crate::function::rewrite(&mut query)?;
         self.to_rel()
             .sql_statement_to_plan(Statement::Query(Box::new(query)))
             .and_then(super::lateral::flattened)
             .and_then(temporal_joins)
             .map_err(invalid)
+    }
+
+    /// As [`QueryPlanner::plan`], for a query whose rows somebody gets to see: their types are those of SQL.
+    ///
+    /// # Errors
+    /// As [`QueryPlanner::plan`].
+    pub fn result(&self, query: &Query) -> Result<LogicalPlan> {
+        self.plan(query).and_then(|plan| super::output::signed(plan).map_err(invalid))
     }
 
     /// The plan of an expression over rows.

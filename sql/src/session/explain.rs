@@ -28,6 +28,7 @@ impl Session {
                 ));
             }
         };
+        let text = super::readable::readable(&text);
         let rows = text.lines().map(|line| vec![Some(line.to_owned())]).collect();
         super::show::text_rows(super::show::text_schema("plan"), rows)
     }

@@ -1,4 +1,4 @@
-//! `INSERT INTO`, statement sets and materialised views: jobs.
+//! `INSERT INTO` and statement sets: jobs.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::catalog::{Entry, Table};
 use crate::connector::{self, SinkInput, SinkMode};
 use crate::parser::Insert;
 use crate::plan::invalid;
-use crate::stream::StateNote;
+use crate::stream::{Planned, StateNote, StreamPlanner};
 use crate::{Error, Result};
 
 impl Session {
@@ -100,16 +100,8 @@ impl Session {
         plan: &LogicalPlan,
     ) -> Result<Vec<StateNote>> {
         let mut planner = self.stream_planner(env);
-        let mut planned = planner.plan(plan)?;
-        let upsert_key = match connector::sink_mode(table)? {
-            SinkMode::Upsert { key } => {
-                planned = planner.one_row_per_key(planned, &key)?;
-                Some(key)
-            }
-            SinkMode::Append | SinkMode::Changelog => planned.keys.first().cloned(),
-        };
-        let input = SinkInput { retracts: planned.retracts, upsert_key };
-        connector::sink(&planned.stream, table, &planned.arrow_schema(), &input)?;
+        let planned = planner.plan(plan)?;
+        end_in(&mut planner, planned, table)?;
         Ok(std::mem::take(&mut planner.state))
     }
 
@@ -134,6 +126,23 @@ impl Session {
         })?;
         Ok((table, plan))
     }
+}
+
+/// Ends a stream in a table, whose columns it has.
+pub(super) fn end_in(
+    planner: &mut StreamPlanner<'_>,
+    mut planned: Planned,
+    table: &Table,
+) -> Result<()> {
+    let upsert_key = match connector::sink_mode(table)? {
+        SinkMode::Upsert { key } => {
+            planned = planner.one_row_per_key(planned, &key)?;
+            Some(key)
+        }
+        SinkMode::Append | SinkMode::Changelog => planned.keys.first().cloned(),
+    };
+    let input = SinkInput { retracts: planned.retracts, upsert_key };
+    connector::sink(&planned.stream, table, &planned.arrow_schema(), &input)
 }
 
 /// The rows of a query as a table takes them: its columns in its order, cast to its types, NULL where the statement names no value.

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_schema::DataType;
 use datafusion::logical_expr::LogicalPlan;
+use riverrun_dataflow::Environment;
 
+use super::insert::end_in;
 use super::{Outcome, RunningJob, Session};
 use crate::catalog::{Column, ColumnKind, Entry, MaterializedView, Table};
 use crate::connector::{self, SinkMode};
 use crate::parser::{CreateMaterializedView, CreateTable, Insert, QueryText};
+use crate::plan::COPIES;
 use crate::{Error, Result};
 
 impl Session {
@@ -55,21 +59,29 @@ impl Session {
         if self.is_taken(&create.name, false, create.if_not_exists)? {
             return Ok(Outcome::Done("CREATE MATERIALIZED VIEW".to_owned()));
         }
-        let entry = self.materialized(create)?;
-        let Entry::Materialized(view) = &entry else { return Ok(Outcome::Done(String::new())) };
-        let (table, job) = (view.table.clone(), view.job.clone());
-        self.make_topic(&table)?;
-        let job = self.run_materialized(create, &table, &job)?;
-        if let Err(error) = self.define(&create.name, entry, false) {
-            job.cancel();
-            return Err(error);
+        let (view, env) = self.materialized(create)?;
+        self.make_topic(&view.table)?;
+        let topic = view.table.option("topic").map(str::to_owned);
+        let started =
+            self.start(&env, self.submission(&view.job, create.text.clone())).and_then(|job| {
+                let entry = Entry::Materialized(Arc::new(view));
+                self.define(&create.name, entry, false).inspect_err(|_| job.cancel())?;
+                Ok(job)
+            });
+        match (started, topic) {
+            (Ok(job), _) => Ok(Outcome::Job(job)),
+            (Err(error), Some(topic)) => {
+                // A view that is not there leaves nothing behind; why it is not there matters more than whether that worked.
+                let _ = self.engine.host.delete_topic(&topic);
+                Err(error)
+            }
+            (Err(error), None) => Err(error),
         }
-        Ok(Outcome::Job(job))
     }
 
     pub(super) fn load_materialized_view(&mut self, create: &CreateMaterializedView) -> Result<()> {
-        let entry = self.materialized(create)?;
-        self.known(&create.name, entry, false);
+        let (view, _) = self.materialized(create)?;
+        self.known(&create.name, Entry::Materialized(Arc::new(view)), false);
         Ok(())
     }
 
@@ -78,64 +90,58 @@ impl Session {
         create: &CreateMaterializedView,
         name: &str,
     ) -> Result<Arc<dyn RunningJob>> {
-        let Entry::Materialized(view) = self.materialized(create)? else {
-            return Err(Error::invalid(format!("`{}` is no materialized view", create.name)));
-        };
-        self.run_materialized(create, &view.table, name)
-    }
-
-    fn run_materialized(
-        &self,
-        create: &CreateMaterializedView,
-        table: &Table,
-        name: &str,
-    ) -> Result<Arc<dyn RunningJob>> {
-        let env = self.job_environment(name);
-        let plan = self.logical_plan(&create.query)?;
-        self.plan_sink(&env, table, &plan)?;
+        let (_, env) = self.materialized(create)?;
         self.start(&env, self.submission(name, create.text.clone()))
     }
 
-    /// The table of a view's result. Rows that can be taken back need a key by which they replace each other.
-    fn materialized(&self, create: &CreateMaterializedView) -> Result<Entry> {
+    /// A view, and the job that keeps its result up to date. Rows that can be taken back need a key by which they replace each other; if the query
+    /// has none it is the whole row, with how often it is there beside it.
+    fn materialized(
+        &self,
+        create: &CreateMaterializedView,
+    ) -> Result<(MaterializedView, Environment)> {
+        let job = format!("materialized-view_{}", create.name);
+        let env = self.job_environment(&job);
         let plan = self.logical_plan(&create.query)?;
-        let env = self.job_environment("materialized view");
-        let planned = self.stream_planner(&env).plan(&plan)?;
-        let mut columns = columns_of(&plan)?;
-        let mut primary_key = Vec::new();
-        if planned.retracts {
-            let key = planned.keys.iter().min_by_key(|key| key.len()).ok_or_else(|| {
-                Error::Refused(format!(
-                    "the rows of materialized view `{}` change, and nothing tells which replaces which: GROUP BY the columns that \
-                     are to be its key",
-                    create.name
-                ))
-            })?;
-            for at in key {
-                columns[*at].nullable = false;
-                primary_key.push(columns[*at].name.clone());
-            }
-        }
+        let mut planner = self.stream_planner(&env);
+        let mut planned = planner.plan(&plan)?;
         let mut options = BTreeMap::from([
             ("connector".to_owned(), "riverrun".to_owned()),
             ("topic".to_owned(), create.name.clone()),
             ("format".to_owned(), "json".to_owned()),
         ]);
         options.extend(create.options.clone());
-        let table = Table {
+        let mut table = Table {
             name: create.name.clone(),
-            columns,
+            columns: columns_of(&plan)?,
             watermark: None,
-            primary_key,
+            primary_key: Vec::new(),
             partitioned_by: Vec::new(),
             options,
         };
+        let names = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect();
+        let mut counts_copies = false;
+        if planned.retracts {
+            if let Some(key) = planned.keys.iter().min_by_key(|key| key.len()) {
+                table.primary_key = key.iter().map(|at| table.columns[*at].name.clone()).collect();
+            } else if connector::sink_mode(&table)? == SinkMode::Append {
+                table.primary_key = names(&table.columns);
+                planned = planner.counted(planned, COPIES)?;
+                table.columns.push(Column {
+                    name: COPIES.to_owned(),
+                    data_type: DataType::Int64,
+                    nullable: false,
+                    kind: ColumnKind::Physical,
+                });
+                counts_copies = true;
+            }
+        }
         connector::validate(&table)?;
-        Ok(Entry::Materialized(Arc::new(MaterializedView {
-            table: Arc::new(table),
-            job: format!("materialized-view_{}", create.name),
-            definition: create.text.clone(),
-        })))
+        end_in(&mut planner, planned, &table)?;
+        drop(planner);
+        let definition = create.text.clone();
+        let table = Arc::new(table);
+        Ok((MaterializedView { table, counts_copies, job, definition }, env))
     }
 
     /// The topic of a result is there before the first row: the view can be asked at once.
@@ -143,7 +149,8 @@ impl Session {
         let Some(topic) = table.option("topic") else { return Ok(()) };
         let mut configs = BTreeMap::new();
         if matches!(connector::sink_mode(table)?, SinkMode::Upsert { .. }) {
-            configs.insert("cleanup.policy".to_owned(), "compact".to_owned());
+            let settings = connector::COMPACTED.iter();
+            configs.extend(settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         }
         let partitions = table.option("sink.partitions").and_then(|n| n.parse().ok()).unwrap_or(1);
         if self.engine.host.topic_exists(topic) {

@@ -46,7 +46,7 @@ impl Session {
     /// # Errors
     /// What is wrong with the query.
     pub fn logical_plan(&self, query: &QueryText) -> Result<LogicalPlan> {
-        self.with_planner(0, |planner| planner.optimize(planner.plan(&query.query)?))
+        self.with_planner(0, |planner| planner.optimize(planner.result(&query.query)?))
     }
 
     /// Calls `f` with a planner that knows this session's names.
@@ -69,6 +69,11 @@ impl Session {
         let Some(entry) = self.entry(name) else { return Ok(None) };
         let relation = match &entry {
             Entry::Table { table, .. } => self.table_relation(name, table, depth)?,
+            Entry::Materialized(view) if view.counts_copies => {
+                let counted = self.table_relation(name, &view.table, depth)?;
+                let plan = crate::plan::with_copies(self.scan_plan(name, counted)?);
+                self.planned(name, plan.map_err(invalid)?)
+            }
             Entry::Materialized(view) => self.table_relation(name, &view.table, depth)?,
             Entry::View(view) => self.view_relation(name, view, depth)?,
             Entry::Memory(table) => {

@@ -142,7 +142,7 @@ impl Session {
         };
         Ok(match self.known_entry(name)? {
             Entry::Table { table, .. } => table.columns.clone(),
-            Entry::Materialized(view) => view.table.columns.clone(),
+            Entry::Materialized(view) => view.columns().to_vec(),
             Entry::Memory(table) => physical(&table.schema),
             Entry::View(view) => {
                 let plan = self.with_planner(0, |planner| planner.plan(&view.query.query))?;
@@ -155,7 +155,11 @@ impl Session {
         let columns = self.columns(name)?;
         let entry = self.known_entry(name)?;
         let table = entry.table().cloned();
-        let key = table.as_ref().map(|table| table.primary_key.clone()).unwrap_or_default();
+        let key = match &entry {
+            // The whole row, which says nothing.
+            Entry::Materialized(view) if view.counts_copies => Vec::new(),
+            _ => table.as_ref().map(|table| table.primary_key.clone()).unwrap_or_default(),
+        };
         let watermark = table.as_ref().and_then(|table| table.watermark.clone());
         let text = |of: &dyn Fn(&Column) -> Option<String>| {
             Arc::new(StringArray::from_iter(columns.iter().map(of))) as ArrayRef

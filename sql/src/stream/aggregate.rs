@@ -20,9 +20,12 @@ mod windowed;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::common::DFSchemaRef;
+use arrow_schema::{DataType, Field};
+use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::functions_aggregate::count::count_all;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr};
 use riverrun_dataflow::{Columns, DataStream, Environment, Operator, OperatorKind, OperatorSpec};
@@ -147,6 +150,20 @@ impl StreamPlanner<'_> {
         let all: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
         let shape = Shape::new(&self.props, &input, &all, &[], &[], plan.schema())?;
         Ok(self.grouped(input, shape, plan.schema(), "distinct rows".to_owned()))
+    }
+
+    /// Each different row once, and in a last column of this name how often it is there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for columns that cannot be grouped by.
+    pub fn counted(&mut self, input: Planned, name: &str) -> Result<Planned> {
+        let all: Vec<Expr> = input.schema.columns().into_iter().map(Expr::Column).collect();
+        let mut fields: Vec<_> = input.schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(name, DataType::Int64, false)));
+        let schema = DFSchema::from_unqualified_fields(fields.into(), HashMap::new());
+        let schema = Arc::new(schema.map_err(|error| planning(&error))?);
+        let shape = Shape::new(&self.props, &input, &all, &[], &[count_all()], &schema)?;
+        Ok(self.grouped(input, shape, &schema, "copies of each row".to_owned()))
     }
 
     /// Adds the operators of an unbounded aggregation.

@@ -32,6 +32,7 @@ fn special_syntax_becomes_calls() {
         ("OVERLAY(s PLACING 'x' FROM 2 FOR 1)", "overlay(s, 'x', 2, 1)"),
         ("IF(a > 1, 'x', 'y')", "CASE WHEN a > 1 THEN 'x' ELSE 'y' END"),
         ("m['k']", "item(m, 'k')"),
+        ("ARRAY[a, ARRAY['x']]", "make_array(a, make_array('x'))"),
         ("a.b.c[1]", "item(a.b.c, 1)"),
         ("a[1][2].f", "get_field(item(item(a, 1), 2), 'f')"),
         ("CAST(EXTRACT(HOUR FROM t) AS VARCHAR)", "cast_to_string(extract('HOUR', t))"),

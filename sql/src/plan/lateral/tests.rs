@@ -91,6 +91,10 @@ fn arrays_maps_and_table_functions_become_rows() {
             "1 30\n2 30",
         ),
         (
+            "SELECT k, p FROM (VALUES (1, 'a'), (2, NULL)) AS t(k, s) CROSS JOIN UNNEST(ARRAY[s, 'x', UPPER(t.s)]) AS u(p) ORDER BY k, p",
+            "1 A\n1 a\n1 x\n2\n2\n2 x",
+        ),
+        (
             "SELECT k, name, size FROM (VALUES (1, ARRAY[ROW('a', 5), ROW('b', 6)])) AS t(k, xs) CROSS JOIN UNNEST(xs) AS u(name, size)",
             "1 a 5\n1 b 6",
         ),

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use riverrun_dataflow::JobStore;
-use riverrun_sql::function::FunctionRegistry;
 use riverrun_sql::parser::{CreateTable, Parsed, Statement, parse_script};
 use riverrun_sql::session::{Engine, Outcome, RunningJob, Session};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::output::Output;
 use super::queries::{DDL, Query};
-use crate::embedded::{CheckpointDetails, EmbeddedCluster, Jobs, MachineClock};
+use crate::embedded::{CheckpointDetails, EmbeddedCluster, Jobs};
 use crate::expected::Expected;
 use crate::sql::EmbeddedHost;
 
@@ -66,9 +65,7 @@ impl Workplace {
     ) -> anyhow::Result<Workplace> {
         let cluster = Arc::new(EmbeddedCluster::open(folder)?);
         let host = Arc::new(EmbeddedHost::new(Jobs::new(cluster.clone())));
-        let mut functions = FunctionRegistry::new(Arc::new(MachineClock), 0);
-        functions.register_scalar("count_char", count_char);
-        let engine = Engine::open_with_functions(host, functions)?;
+        let engine = Engine::open(host)?;
         Ok(Workplace { cluster, engine, parallelism, checkpoint_interval, blackhole })
     }
 
@@ -254,12 +251,6 @@ fn without_output(script: &str, query: Query) -> anyhow::Result<String> {
         bail!("the script of {} makes no table `{}`", query.name, sink(query));
     };
     Ok(format!("{}WITH ('connector' = 'blackhole'{}", &script[..options], &script[end..]))
-}
-
-/// The function of the user that query 14 calls: how often a character, its first byte, is in a text.
-fn count_char(text: &str, character: &str) -> i64 {
-    let Some(&byte) = character.as_bytes().first() else { return 0 };
-    i64::try_from(memchr::memchr_iter(byte, text.as_bytes()).count()).unwrap_or(i64::MAX)
 }
 
 /// CPU time of this process, of all its threads.
