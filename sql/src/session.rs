@@ -12,6 +12,7 @@
 //! | `session/define.rs` | `CREATE` and `DROP` |
 //! | `session/naming.rs` | what a name in a query stands for |
 //! | `session/query.rs` | `SELECT`: [`QueryStream`] |
+//! | `session/parameters.rs` | the types of `$1` |
 //! | `session/insert.rs` | `INSERT INTO` and statement sets: jobs |
 //! | `session/materialize.rs` | `CREATE TABLE AS`, materialised views |
 //! | `session/explain.rs`, `session/show.rs` | what there is, and what would be done |
@@ -24,6 +25,7 @@ mod host;
 mod insert;
 mod materialize;
 mod naming;
+mod parameters;
 mod query;
 mod readable;
 mod settings;

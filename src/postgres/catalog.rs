@@ -2,10 +2,20 @@
 //!
 //! A query about them is answered by DataFusion from small tables made for it, one snapshot a query: the tables, views and columns of
 //! the SQL catalog, PostgreSQL's types, and many tables that are there and empty, because there are no indexes, policies
-//! or triggers. `rewriting.rs` takes out what DataFusion's parser does not know, `functions.rs` has PostgreSQL's catalog functions.
+//! or triggers.
+//!
+//! | file | what |
+//! |---|---|
+//! | `catalog/rewriting.rs` | a question in words that DataFusion knows |
+//! | `catalog/headings.rs` | what its columns are called |
+//! | `catalog/emptiness.rs` | questions about what is never there |
+//! | `catalog/tables.rs`, `catalog/columns.rs`, `catalog/information.rs` | the tables |
+//! | `catalog/functions.rs` | PostgreSQL's catalog functions |
 
 mod columns;
+mod emptiness;
 mod functions;
+mod headings;
 mod information;
 mod rewriting;
 mod tables;
@@ -13,13 +23,14 @@ mod tables;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider,
 };
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 
 use crate::sql::script::words;
 
@@ -64,7 +75,11 @@ pub(super) fn is_about_catalog(statement: &str) -> bool {
         | "CURRENT_SCHEMAS"
         | "CURRENT_SETTING"
         | "HAS_SCHEMA_PRIVILEGE"
-        | "HAS_TABLE_PRIVILEGE" => followed_by(at, "("),
+        | "HAS_TABLE_PRIVILEGE"
+        | "HAS_DATABASE_PRIVILEGE"
+        | "TO_REGCLASS"
+        | "TO_REGTYPE"
+        | "QUOTE_IDENT" => followed_by(at, "("),
         "CURRENT_SCHEMA" | "CURRENT_DATABASE" | "CURRENT_CATALOG" | "CURRENT_USER"
         | "SESSION_USER" => !words.contains(&"FROM".to_owned()),
         word => {
@@ -83,7 +98,7 @@ pub(super) async fn describe(
     snapshot: &Snapshot,
 ) -> Result<SchemaRef, DataFusionError> {
     let frame = plan(statement, snapshot).await?;
-    Ok(Arc::new(Schema::clone(frame.schema().as_arrow())))
+    Ok(headings::unmarked(frame.schema().as_arrow()))
 }
 
 /// Answers a query about the database.
@@ -95,7 +110,7 @@ pub(super) async fn query(
     snapshot: &Snapshot,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), DataFusionError> {
     let frame = plan(statement, snapshot).await?;
-    let schema = Arc::new(Schema::clone(frame.schema().as_arrow()));
+    let schema = headings::unmarked(frame.schema().as_arrow());
     Ok((schema, frame.collect().await?))
 }
 
@@ -119,14 +134,21 @@ async fn plan(statement: &str, snapshot: &Snapshot) -> Result<DataFrame, DataFus
     for function in functions::all(snapshot) {
         context.register_udf(function);
     }
-    match (
-        context.sql(&rewriting::rewrite(statement)).await,
-        rewriting::columns_of_nothing(statement),
-    ) {
+    let question = rewriting::read(statement)?;
+    let planned = Box::new(question.statement);
+    let planned = context.state().statement_to_plan(Statement::Statement(planned)).await;
+    let planned = match planned {
+        Ok(plan) => context.execute_logical_plan(plan).await,
+        Err(error) => Err(error),
+    };
+    match (planned, question.empty) {
         // Of what is not there, clients ask in words that need not be understood.
-        (Err(_), Some(columns)) => {
-            let columns: Vec<String> =
-                (1..=columns).map(|n| format!("CAST(NULL AS VARCHAR) AS column_{n}")).collect();
+        (Err(_), Some(names)) => {
+            let mut columns: Vec<String> = Vec::with_capacity(names.len());
+            for (place, name) in names.iter().enumerate() {
+                let name = name.replace('"', "\"\"");
+                columns.push(format!("CAST(NULL AS VARCHAR) AS \"__{place}__{name}\""));
+            }
             context.sql(&format!("SELECT {} WHERE false", columns.join(", "))).await
         }
         (planned, _) => planned,

@@ -20,13 +20,16 @@ use pgwire::api::{
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::RowDescription;
-use pgwire::messages::extendedquery::{Execute, PortalSuspended};
+use pgwire::messages::extendedquery::{
+    Describe, Execute, PortalSuspended, TARGET_TYPE_BYTE_PORTAL,
+};
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, NoticeResponse};
 use pgwire::messages::simplequery::Query;
 use riverrun_sql::session::{Engine, RunningJob};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
+use super::cursors::CursorStatement;
 use super::errors::{plain, to_wire};
 use super::prepared::{Prepared, Preparer};
 use super::statements::{Answer, Statements};
@@ -44,13 +47,16 @@ pub(super) struct Connection {
     pub(super) statements: Statements,
     pub(super) clients: Clients,
     watch: TcpStream,
-    pub(super) cursors: Mutex<BTreeMap<String, QueryResponse>>,
+    pub(super) cursors: Cursors,
 }
+
+/// The cursors that are open, by name.
+pub(super) type Cursors = Arc<Mutex<BTreeMap<String, QueryResponse>>>;
 
 impl Connection {
     /// A new session for a client; `watch` is its socket, too.
     pub(super) fn new(engine: Arc<Engine>, clients: Clients, watch: TcpStream) -> Self {
-        Self { statements: Statements::new(engine), clients, watch, cursors: Mutex::default() }
+        Self { statements: Statements::new(engine), clients, watch, cursors: Cursors::default() }
     }
 
     /// Answers a statement on a thread that may wait.
@@ -91,7 +97,7 @@ impl Connection {
     }
 
     /// Sends rows as they come, at most `limit` of them (0: all). Returns how many there were, and whether there may be more.
-    async fn send_rows<C>(
+    pub(super) async fn send_rows<C>(
         &self,
         client: &mut C,
         response: &mut QueryResponse,
@@ -122,8 +128,21 @@ impl Connection {
         Ok((sent, true))
     }
 
+    /// Sends the description of a cursor's columns.
+    async fn describe_cursor<C>(&self, client: &mut C, name: &str) -> PgWireResult<()>
+    where
+        C: Sink<PgWireBackendMessage> + Unpin + Send,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let cursors = self.cursors.lock().await;
+        let cursor = cursors.get(name).ok_or_else(|| cursors::unknown(name))?;
+        let fields = RowDescription::new(cursor.row_schema().iter().map(Into::into).collect());
+        client.feed(PgWireBackendMessage::RowDescription(fields)).await?;
+        Ok(())
+    }
+
     /// As [`Connection::send_rows`], with the description of the columns in front.
-    pub(super) async fn send_result<C>(
+    async fn send_result<C>(
         &self,
         client: &mut C,
         response: &mut QueryResponse,
@@ -245,11 +264,14 @@ impl SimpleQueryHandler for Connection {
                 .await?;
         }
         for piece in pieces {
+            let (query, start, end) = (text.clone(), piece.start, piece.start + piece.text.len());
             if let Some(statement) = cursors::parse(piece.text) {
-                self.use_cursor(client, statement, &text, piece, &mut cancelled).await?;
+                if let CursorStatement::Fetch { name, .. } = &statement {
+                    self.describe_cursor(client, name).await?;
+                }
+                self.use_cursor(client, statement, &text, start..end, &mut cancelled).await?;
                 continue;
             }
-            let (query, start, end) = (text.clone(), piece.start, piece.start + piece.text.len());
             let answer =
                 self.ask(move |statements| statements.answer(&query, start, &query[start..end]));
             let answer = self.unless_cancelled(&mut cancelled, answer).await??;
@@ -299,7 +321,25 @@ impl ExtendedQueryHandler for Connection {
     type QueryParser = Preparer;
 
     fn query_parser(&self) -> Arc<Preparer> {
-        Arc::new(Preparer(self.statements.clone()))
+        Arc::new(Preparer { statements: self.statements.clone(), cursors: self.cursors.clone() })
+    }
+
+    async fn on_describe<C>(&self, client: &mut C, message: Describe) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        // A cursor is a portal, too.
+        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+        if message.target_type == TARGET_TYPE_BYTE_PORTAL
+            && client.portal_store().get_portal(name).is_none()
+            && self.cursors.lock().await.contains_key(name)
+        {
+            return self.describe_cursor(client, name).await;
+        }
+        self._on_describe(client, message).await
     }
 
     async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>
@@ -330,6 +370,11 @@ impl ExtendedQueryHandler for Connection {
                 parameters::bind(&prepared.text, &prepared.types, &portal.parameters, |at| {
                     parameter_is_binary(&portal.parameter_format, at)
                 })?;
+            if let Some(statement) = cursors::parse(&text) {
+                let (query, end): (Arc<str>, _) = (text.as_str().into(), text.len());
+                self.use_cursor(client, statement, &query, 0..end, &mut cancelled).await?;
+                return Ok(());
+            }
             let answer = self.ask(move |statements| statements.answer(&text, 0, &text));
             let answer = self.unless_cancelled(&mut cancelled, answer).await??;
             if matches!(answer, Answer::Rows(..) | Answer::Query(_)) {

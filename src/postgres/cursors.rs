@@ -1,5 +1,6 @@
 //! Cursors: how psql (with `\set FETCH_COUNT 1`) and some drivers read a result bit by bit.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::{Sink, SinkExt};
@@ -9,7 +10,7 @@ use pgwire::messages::PgWireBackendMessage;
 
 use super::connection::{Cancelled, Connection, complete, respond};
 use super::errors::plain;
-use crate::sql::script::{Piece, TokenKind, tokens};
+use crate::sql::script::{TokenKind, tokens};
 
 /// A statement about a cursor.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +31,11 @@ pub(super) enum CursorStatement {
     },
     /// `CLOSE name`, or `CLOSE ALL`
     Close(Option<String>),
+}
+
+/// The error that there is no such cursor.
+pub(super) fn unknown(name: &str) -> PgWireError {
+    plain("34000", format!("there is no cursor `{name}`"))
 }
 
 /// What a statement says about a cursor, if it is about one.
@@ -66,13 +72,13 @@ pub(super) fn parse(statement: &str) -> Option<CursorStatement> {
 }
 
 impl Connection {
-    /// Opens a cursor, reads from it or closes it.
+    /// Opens a cursor, reads from it or closes it. The statement is at a place in what the client sent as `query`. Its columns are described before.
     pub(super) async fn use_cursor<C>(
         &self,
         client: &mut C,
         statement: CursorStatement,
         query: &Arc<str>,
-        piece: Piece<'_>,
+        place: Range<usize>,
         cancelled: &mut Cancelled,
     ) -> PgWireResult<()>
     where
@@ -81,8 +87,7 @@ impl Connection {
     {
         match statement {
             CursorStatement::Declare { name, query: at } => {
-                let (query, start) = (query.clone(), piece.start + at);
-                let end = piece.start + piece.text.len();
+                let (query, start, end) = (query.clone(), place.start + at, place.end);
                 let answer = self
                     .ask(move |statements| statements.answer(&query, start, &query[start..end]));
                 let answer = self.unless_cancelled(cancelled, answer).await??;
@@ -93,9 +98,8 @@ impl Connection {
             CursorStatement::Fetch { name, count } => {
                 // Taken out, so that a cursor whose rows fail is closed.
                 let cursor = self.cursors.lock().await.remove(&name);
-                let mut cursor =
-                    cursor.ok_or_else(|| plain("34000", format!("there is no cursor `{name}`")))?;
-                let (sent, _) = self.send_result(client, &mut cursor, count, cancelled).await?;
+                let mut cursor = cursor.ok_or_else(|| unknown(&name))?;
+                let (sent, _) = self.send_rows(client, &mut cursor, count, cancelled).await?;
                 self.cursors.lock().await.insert(name, cursor);
                 client.feed(complete(&format!("FETCH {sent}"))).await?;
             }

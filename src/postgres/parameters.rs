@@ -1,5 +1,7 @@
 //! Parameters of prepared statements: from the wire into the statement, as literals.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use pgwire::api::Type;
@@ -11,12 +13,18 @@ use crate::sql::script::replace_parameters;
 use crate::sql::values::write_hex;
 
 /// The type that a parameter has for the client: the one it named, else the one that the statement says in a cast behind it
-/// (`$1::BIGINT`, `CAST($1 AS BIGINT)`), else TEXT.
-pub(super) fn types(statement: &str, count: usize, named: &[Option<Type>]) -> Vec<Type> {
+/// (`$1::BIGINT`, `CAST($1 AS BIGINT)`), else the one that follows from what it stands beside (`id = $1`), else TEXT.
+pub(super) fn types(
+    statement: &str,
+    count: usize,
+    named: &[Option<Type>],
+    inferred: &BTreeMap<usize, Type>,
+) -> Vec<Type> {
     (0..count)
         .map(|at| {
             let named = named.get(at).cloned().flatten().filter(|named| *named != Type::UNKNOWN);
-            named.or_else(|| cast_type(statement, at + 1)).unwrap_or(Type::TEXT)
+            let cast = named.or_else(|| cast_type(statement, at + 1));
+            cast.or_else(|| inferred.get(&(at + 1)).cloned()).unwrap_or(Type::TEXT)
         })
         .collect()
 }
@@ -252,8 +260,9 @@ mod tests {
     #[test]
     fn types_come_from_the_client_or_from_casts() {
         let statement = "SELECT $1, $2::BIGINT, CAST($3 AS DOUBLE), $4";
-        let types = types(statement, 4, &[Some(Type::INT4)]);
-        assert_eq!(types, [Type::INT4, Type::INT8, Type::FLOAT8, Type::TEXT]);
+        let inferred = BTreeMap::from([(1, Type::BOOL), (4, Type::DATE)]);
+        let types = types(statement, 5, &[Some(Type::INT4)], &inferred);
+        assert_eq!(types, [Type::INT4, Type::INT8, Type::FLOAT8, Type::DATE, Type::TEXT]);
         let unbound = unbound("SELECT $1, $2", &[Type::INT4, Type::TEXT]);
         assert_eq!(unbound, "SELECT CAST(NULL AS INT), CAST(NULL AS STRING)");
     }

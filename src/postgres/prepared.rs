@@ -1,5 +1,7 @@
 //! Prepared statements.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
@@ -7,9 +9,11 @@ use pgwire::api::stmt::QueryParser;
 use pgwire::api::{ClientInfo, Type};
 use pgwire::error::PgWireResult;
 
+use super::connection::Cursors;
+use super::cursors::CursorStatement;
 use super::errors::plain;
 use super::statements::Statements;
-use super::{parameters, types};
+use super::{cursors, parameters, types};
 use crate::sql::script::{self, split};
 
 /// A prepared statement.
@@ -22,7 +26,10 @@ pub(super) struct Prepared {
 }
 
 /// Prepares statements, and tells what they take and return.
-pub(super) struct Preparer(pub(super) Statements);
+pub(super) struct Preparer {
+    pub(super) statements: Statements,
+    pub(super) cursors: Cursors,
+}
 
 #[async_trait]
 impl QueryParser for Preparer {
@@ -41,7 +48,17 @@ impl QueryParser for Preparer {
             [] => Ok(None),
             [piece] => {
                 let text = piece.text.to_owned();
-                let types = parameters::types(&text, script::parameters(&text), named);
+                let query = match cursors::parse(&text) {
+                    Some(CursorStatement::Declare { query, .. }) => &text[query..],
+                    _ => &text,
+                };
+                let count = script::parameters(&text);
+                // Planning computes; the runtime is told that this thread is busy.
+                let inferred = match count {
+                    0 => BTreeMap::new(),
+                    _ => tokio::task::block_in_place(|| self.statements.parameter_types(query)),
+                };
+                let types = parameters::types(&text, count, named, &inferred);
                 Ok(Some(Prepared { text, types }))
             }
             _ => Err(plain("42601", "several statements cannot be prepared as one")),
@@ -57,9 +74,18 @@ impl QueryParser for Preparer {
         statement: &Prepared,
         format: Option<&Format>,
     ) -> PgWireResult<Vec<FieldInfo>> {
+        match cursors::parse(&statement.text) {
+            Some(CursorStatement::Fetch { name, .. }) => {
+                // Statements of a connection come one after the other: nobody else has the cursors now.
+                let cursors = self.cursors.try_lock().map_err(|_| cursors::unknown(&name))?;
+                let cursor = cursors.get(&name).ok_or_else(|| cursors::unknown(&name))?;
+                return Ok(cursor.row_schema().as_ref().clone());
+            }
+            Some(_) => return Ok(Vec::new()),
+            None => {}
+        }
         let text = parameters::unbound(&statement.text, &statement.types);
-        // Planning computes; the runtime is told that this thread is busy.
-        let shape = tokio::task::block_in_place(|| self.0.shape(&text))?;
+        let shape = tokio::task::block_in_place(|| self.statements.shape(&text))?;
         let format = format.unwrap_or(&Format::UnifiedText);
         Ok(shape.map_or_else(Vec::new, |shape| {
             types::fields(&shape.schema, shape.changelog, format).as_ref().clone()

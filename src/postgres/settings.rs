@@ -34,7 +34,7 @@ pub(super) enum Recognised {
     Instead(String),
 }
 
-const KNOWN: [(&str, &str); 27] = [
+const KNOWN: [(&str, &str); 28] = [
     ("application_name", ""),
     ("bytea_output", "hex"),
     ("client_encoding", "UTF8"),
@@ -52,6 +52,7 @@ const KNOWN: [(&str, &str); 27] = [
     ("lc_collate", "C.UTF-8"),
     ("lock_timeout", "0"),
     ("max_identifier_length", "63"),
+    ("max_index_keys", "32"),
     ("row_security", "on"),
     ("search_path", "public"),
     ("server_encoding", "UTF8"),

@@ -1,15 +1,18 @@
 //! From a statement to an answer. Everything here may wait, and runs on threads that may.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use pgwire::api::Type;
 use pgwire::error::{PgWireError, PgWireResult};
 use tokio::runtime::Handle;
 
 use super::catalog::{self, Relation, Snapshot};
 use super::errors::{plain, to_wire};
 use super::settings::{Recognised, Settings};
+use super::types::postgres_type;
 use riverrun_sql::catalog::{Column, Entry};
 use riverrun_sql::parser::Parsed;
 use riverrun_sql::session::{Engine, Outcome, QueryStream, RunningJob, RuntimeMode, Session};
@@ -145,6 +148,18 @@ impl Statements {
         let Some(schema) = session.describe(&parsed).map_err(wire)? else { return Ok(None) };
         let changelog = session.gives_changes(&parsed).map_err(wire)?;
         Ok(Some(Shape { schema, changelog }))
+    }
+
+    /// The types of a statement's parameters, by number, as far as they follow from what stands beside them.
+    pub(super) fn parameter_types(&self, statement: &str) -> BTreeMap<usize, Type> {
+        if catalog::is_about_catalog(statement) {
+            return BTreeMap::new();
+        }
+        let session = self.session();
+        // What is wrong with the statement is said when it is described or executed.
+        let Ok(Ok(parsed)) = session.statements(statement).map(one) else { return BTreeMap::new() };
+        let types = session.parameter_types(&parsed).into_iter();
+        types.map(|(number, data_type)| (number, postgres_type(&data_type))).collect()
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {

@@ -50,6 +50,13 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<ScalarUDF> {
         ("pg_get_userbyid", text(OWNER)),
         ("pg_encoding_to_char", text("UTF8")),
         ("pg_get_expr", ScalarValue::Utf8(None)),
+        ("pg_get_triggerdef", ScalarValue::Utf8(None)),
+        ("pg_get_ruledef", ScalarValue::Utf8(None)),
+        ("pg_get_functiondef", ScalarValue::Utf8(None)),
+        ("pg_get_function_identity_arguments", ScalarValue::Utf8(None)),
+        ("pg_tablespace_location", text("")),
+        ("inet_server_addr", ScalarValue::Utf8(None)),
+        ("inet_client_addr", ScalarValue::Utf8(None)),
         ("pg_get_constraintdef", ScalarValue::Utf8(None)),
         ("pg_get_indexdef", ScalarValue::Utf8(None)),
         ("pg_get_partkeydef", ScalarValue::Utf8(None)),
@@ -67,6 +74,16 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<ScalarUDF> {
         ("has_table_privilege", ScalarValue::Boolean(Some(true))),
         ("has_database_privilege", ScalarValue::Boolean(Some(true))),
         ("has_column_privilege", ScalarValue::Boolean(Some(true))),
+        ("has_sequence_privilege", ScalarValue::Boolean(Some(true))),
+        ("has_function_privilege", ScalarValue::Boolean(Some(true))),
+        ("has_type_privilege", ScalarValue::Boolean(Some(true))),
+        ("has_tablespace_privilege", ScalarValue::Boolean(Some(true))),
+        ("pg_has_role", ScalarValue::Boolean(Some(true))),
+        ("pg_operator_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_collation_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_conversion_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_opclass_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_ts_config_is_visible", ScalarValue::Boolean(Some(true))),
         ("has_any_column_privilege", ScalarValue::Boolean(Some(true))),
         ("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
         ("pg_relation_is_publishable", ScalarValue::Boolean(Some(false))),
@@ -76,15 +93,32 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<ScalarUDF> {
         ("pg_relation_size", ScalarValue::Int64(Some(0))),
         ("pg_total_relation_size", ScalarValue::Int64(Some(0))),
         ("pg_table_size", ScalarValue::Int64(Some(0))),
+        ("pg_indexes_size", ScalarValue::Int64(Some(0))),
+        ("pg_database_size", ScalarValue::Int64(Some(0))),
+        ("pg_tablespace_size", ScalarValue::Int64(Some(0))),
+        ("pg_stat_get_numscans", ScalarValue::Int64(Some(0))),
+        ("array_upper", ScalarValue::Int32(None)),
+        ("array_lower", ScalarValue::Int32(None)),
     ] {
         add(name, value.data_type(), always(value));
     }
-    let schemas = ScalarValue::List(ScalarValue::new_list_nullable(
-        &[text("pg_catalog"), text("public")],
-        &DataType::Utf8,
-    ));
     let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
-    add("current_schemas", list, always(schemas));
+    add(
+        "current_schemas",
+        list,
+        Arc::new(|arguments| {
+            let schemas = ["pg_catalog", "public"].map(|name| ScalarValue::from(name));
+            // Those that are searched unasked come if they are asked for.
+            let from = usize::from(argument(arguments, 0) != Some("true"));
+            let schemas = ScalarValue::new_list_nullable(&schemas[from..], &DataType::Utf8);
+            ScalarValue::List(schemas)
+        }),
+    );
+    add(
+        "set_config",
+        DataType::Utf8,
+        Arc::new(|arguments| ScalarValue::Utf8(argument(arguments, 1).map(str::to_owned))),
+    );
     let settings = snapshot.settings.clone();
     add(
         "current_setting",
@@ -109,6 +143,9 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<ScalarUDF> {
         DataType::Int64,
         Arc::new(move |arguments| {
             let name = argument(arguments, 0).unwrap_or_default();
+            if let Ok(oid) = name.parse::<i64>() {
+                return ScalarValue::Int64(Some(oid));
+            }
             let name = name.rsplit('.').next().unwrap_or_default().trim_matches('"');
             let found = relations.iter().find(|relation| relation.name == name);
             ScalarValue::Int64(found.map(|relation| tables::oid(&relation.name)))
@@ -122,6 +159,25 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<ScalarUDF> {
             let oid = argument(arguments, 0).and_then(|text| text.parse::<i64>().ok());
             let found = relations.iter().find(|relation| Some(tables::oid(&relation.name)) == oid);
             ScalarValue::Utf8(found.map(|relation| relation.definition.clone()))
+        }),
+    );
+    add(
+        "to_regtype",
+        DataType::Int64,
+        Arc::new(|arguments| ScalarValue::Int64(argument(arguments, 0).and_then(tables::type_oid))),
+    );
+    add(
+        "to_regnamespace",
+        DataType::Int64,
+        Arc::new(|arguments| {
+            ScalarValue::Int64(argument(arguments, 0).and_then(tables::namespace_oid))
+        }),
+    );
+    add(
+        "pg_size_pretty",
+        DataType::Utf8,
+        Arc::new(|arguments| {
+            ScalarValue::Utf8(argument(arguments, 0).map(|bytes| format!("{bytes} bytes")))
         }),
     );
     add(

@@ -3,6 +3,7 @@
 use arrow_array::RecordBatch;
 use datafusion::common::{DataFusionError, ScalarValue};
 
+use super::columns::EMPTY_INFORMATION;
 use super::tables::{OWNER, number, table, text};
 use super::{DATABASE, Snapshot};
 use crate::postgres::types::postgres_type;
@@ -45,8 +46,7 @@ pub(super) fn all(
             ]
         })
     });
-    let none = Vec::new;
-    Ok(vec![
+    let mut all = vec![
         ("schemata", table("catalog_name:t schema_name:t schema_owner:t", schemata.into())?),
         (
             "tables",
@@ -71,32 +71,9 @@ pub(super) fn all(
                 columns.collect(),
             )?,
         ),
-        (
-            "table_constraints",
-            table(
-                "constraint_catalog:t constraint_schema:t constraint_name:t table_catalog:t table_schema:t \
-             table_name:t constraint_type:t",
-                none(),
-            )?,
-        ),
-        (
-            "key_column_usage",
-            table(
-                "constraint_catalog:t constraint_schema:t constraint_name:t table_catalog:t table_schema:t \
-             table_name:t column_name:t ordinal_position:i",
-                none(),
-            )?,
-        ),
-        (
-            "referential_constraints",
-            table(
-                "constraint_catalog:t constraint_schema:t constraint_name:t unique_constraint_name:t",
-                none(),
-            )?,
-        ),
-        (
-            "routines",
-            table("routine_catalog:t routine_schema:t routine_name:t routine_type:t", none())?,
-        ),
-    ])
+    ];
+    for (name, columns) in EMPTY_INFORMATION {
+        all.push((name, table(columns, Vec::new())?));
+    }
+    Ok(all)
 }

@@ -19,6 +19,7 @@ const CATALOG_OID: i64 = 11;
 const PUBLIC_OID: i64 = 2200;
 const INFORMATION_OID: i64 = 13_000;
 const DATABASE_OID: i64 = 5;
+const TABLESPACE_OID: i64 = 1663;
 
 /// A schema: its name, and its tables with their rows.
 type SchemaTables = (&'static str, Vec<(&'static str, RecordBatch)>);
@@ -47,6 +48,7 @@ pub(super) fn schemas(snapshot: &Snapshot) -> Result<Vec<SchemaTables>, DataFusi
                 vec![vec![text(OWNER), number(OWNER_OID), yes(), yes()]],
             )?,
         ),
+        ("pg_get_keywords", table("word:t catcode:t catdesc:t", keywords())?),
         ("pg_settings", table(SETTINGS, settings(snapshot))?),
         (
             "pg_tables",
@@ -64,6 +66,11 @@ pub(super) fn schemas(snapshot: &Snapshot) -> Result<Vec<SchemaTables>, DataFusi
             table("schemaname:t matviewname:t matviewowner:t definition:t", named(snapshot, 'm'))?,
         ),
     ];
+    let space = vec![number(TABLESPACE_OID), text("pg_default"), number(OWNER_OID)];
+    catalog.push((
+        "pg_tablespace",
+        table("oid:o spcname:t spcowner:o spcacl:a spcoptions:a", vec![space])?,
+    ));
     for (name, columns) in EMPTY {
         catalog.push((name, table(columns, Vec::new())?));
     }
@@ -140,6 +147,27 @@ fn attributes(snapshot: &Snapshot) -> Vec<Vec<ScalarValue>> {
         }
     }
     rows
+}
+
+/// The object id of a type by its name in `pg_type`, or as SQL calls it.
+pub(super) fn type_oid(name: &str) -> Option<i64> {
+    let name = name.rsplit('.').next().unwrap_or_default().trim_matches('"').to_lowercase();
+    let name = match name.as_str() {
+        "boolean" => "bool",
+        "smallint" => "int2",
+        "integer" | "int" => "int4",
+        "bigint" => "int8",
+        "real" => "float4",
+        "double precision" => "float8",
+        "decimal" => "numeric",
+        name => name,
+    };
+    types().into_iter().find_map(|row| match (row.first(), row.get(1)) {
+        (Some(ScalarValue::Int64(oid)), Some(ScalarValue::Utf8(Some(known)))) if known == name => {
+            *oid
+        }
+        _ => None,
+    })
 }
 
 /// The types that columns can have, and arrays of them.
@@ -232,13 +260,17 @@ fn types() -> Vec<Vec<ScalarValue>> {
     rows
 }
 
+const NAMESPACES: [(i64, &str); 3] =
+    [(CATALOG_OID, "pg_catalog"), (PUBLIC_OID, "public"), (INFORMATION_OID, "information_schema")];
+
+/// The object id of a schema.
+pub(super) fn namespace_oid(name: &str) -> Option<i64> {
+    NAMESPACES.iter().find(|(_, known)| *known == name).map(|(oid, _)| *oid)
+}
+
 fn namespaces() -> Vec<Vec<ScalarValue>> {
-    let all = [
-        (CATALOG_OID, "pg_catalog"),
-        (PUBLIC_OID, "public"),
-        (INFORMATION_OID, "information_schema"),
-    ];
-    all.iter()
+    NAMESPACES
+        .iter()
         .map(|(oid, name)| vec![number(*oid), text(name), number(OWNER_OID), ScalarValue::Null])
         .collect()
 }
@@ -253,7 +285,7 @@ fn databases() -> Vec<Vec<ScalarValue>> {
         no(),
         yes(),
         number(-1),
-        number(0),
+        number(TABLESPACE_OID),
         text("C.UTF-8"),
         text("C.UTF-8"),
         ScalarValue::Null,
@@ -280,6 +312,21 @@ fn roles() -> Vec<Vec<ScalarValue>> {
     ]]
 }
 
+/// Words that mean something in the SQL of this server and not in all SQL.
+fn keywords() -> Vec<Vec<ScalarValue>> {
+    let words = [
+        "cumulate",
+        "descriptor",
+        "hop",
+        "materialized",
+        "metadata",
+        "tumble",
+        "unnest",
+        "watermark",
+    ];
+    words.iter().map(|word| vec![text(word), text("U"), text("unreserved")]).collect()
+}
+
 fn settings(snapshot: &Snapshot) -> Vec<Vec<ScalarValue>> {
     let row = |(name, value): &(String, String)| {
         vec![
@@ -291,6 +338,15 @@ fn settings(snapshot: &Snapshot) -> Vec<Vec<ScalarValue>> {
             text("user"),
             text("string"),
             text("session"),
+            ScalarValue::Null,
+            ScalarValue::Null,
+            ScalarValue::Null,
+            ScalarValue::Null,
+            text(value),
+            text(value),
+            ScalarValue::Null,
+            ScalarValue::Null,
+            no(),
         ]
     };
     snapshot.settings.iter().map(row).collect()
