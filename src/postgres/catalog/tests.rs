@@ -1,6 +1,6 @@
 //! The queries that clients really send.
 
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
 use super::*;
 use crate::sql::values::write_text;
