@@ -1,11 +1,12 @@
 //! How far event time had come, as snapshots keep it.
 
-use riverrun_dataflow::{Error, Result, Timestamp, codec};
+use riverrun_dataflow::{Error, Result, Timestamp, Watermark, codec};
 
 /// The watermark up to which an operator's results are out. It outlives a restart, so that nothing is put out a second time because of a
 /// row that is late.
 ///
-/// At a barrier all subtasks of an operator have got the same watermarks; should they differ, the lowest counts.
+/// At a barrier all subtasks of an operator have got the same watermarks. Only behind the end of their input they differ: there event time
+/// stands at what each had last, and for the run that goes on from there the highest counts, whatever its parallelism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reached(Timestamp);
 
@@ -27,7 +28,16 @@ impl Reached {
             })
         };
         let times: Vec<Timestamp> = list.iter().map(decode).collect::<Result<_>>()?;
-        Ok(Self(times.into_iter().min().unwrap_or(Timestamp::MIN)))
+        Ok(Self(times.into_iter().max().unwrap_or(Timestamp::MIN)))
+    }
+
+    /// How far event time comes by a watermark. The end of the input is no time: a run that goes on from there, with newer rows, must not take all
+    /// of them for late. So it counts as the time of the last thing that waits for event time, if anything does.
+    pub fn by(watermark: Watermark, last: Option<Timestamp>) -> Timestamp {
+        match watermark {
+            Watermark::MAX => last.unwrap_or(Timestamp::MIN),
+            watermark => watermark.timestamp(),
+        }
     }
 
     /// For a snapshot's list.

@@ -159,8 +159,9 @@ impl Operator for Sort {
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {
         if self.spec.until != SortUntil::End {
-            self.release(watermark.timestamp(), out)?;
-            self.reached.advance_to(watermark.timestamp());
+            let to = Reached::by(watermark, self.rows.namespaces().next_back());
+            self.release(to, out)?;
+            self.reached.advance_to(to);
         }
         out.emit_watermark(watermark)
     }

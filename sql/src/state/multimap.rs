@@ -133,7 +133,7 @@ impl<W: Record + Default + PartialEq> Multimap<W> {
     }
 
     /// The namespaces that have keys, in ascending order.
-    pub fn namespaces(&self) -> impl Iterator<Item = i64> + '_ {
+    pub fn namespaces(&self) -> impl DoubleEndedIterator<Item = i64> + '_ {
         let filled = |pane: &Pane<W>| pane.map.values().any(|values| !values.is_empty());
         self.panes.iter().filter(move |(_, pane)| filled(pane)).map(|(namespace, _)| *namespace)
     }

@@ -313,8 +313,9 @@ impl Operator for TimedOver {
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {
-        self.release(watermark.timestamp(), out)?;
-        self.reached.advance_to(watermark.timestamp());
+        let to = Reached::by(watermark, self.waiting.namespaces().next_back());
+        self.release(to, out)?;
+        self.reached.advance_to(to);
         out.emit_watermark(watermark)
     }
 

@@ -111,8 +111,10 @@ impl Operator for WindowRank {
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {
-        self.fire(watermark.timestamp(), out)?;
-        self.reached.advance_to(watermark.timestamp());
+        let last = self.kept.rows.namespaces().next_back();
+        let to = Reached::by(watermark, last.map(|end| end.saturating_sub(1)));
+        self.fire(to, out)?;
+        self.reached.advance_to(to);
         out.emit_watermark(watermark)
     }
 
