@@ -94,7 +94,10 @@ const JOBS: &[(&str, &str)] = &[
         "INSERT INTO out_keyed SELECT 1, COUNT(*), MAX(n) FROM (SELECT k, COUNT(*) AS n FROM facts GROUP BY k)",
         "SELECT 1, COUNT(*), MAX(n) FROM (SELECT k, COUNT(*) AS n FROM facts GROUP BY k)",
     ),
-    ("INSERT INTO out_plain SELECT DISTINCT k, v, 0 FROM facts", "SELECT DISTINCT k, v, 0 FROM facts"),
+    (
+        "INSERT INTO out_plain SELECT DISTINCT k, v, 0 FROM facts",
+        "SELECT DISTINCT k, v, 0 FROM facts",
+    ),
     ("INSERT INTO out_plain SELECT k, v, id FROM facts ORDER BY ts", "SELECT k, v, id FROM facts"),
 ];
 
@@ -171,7 +174,8 @@ fn goes_on(number: usize, job: &str, query: &str) -> Result<(), String> {
     let set = |submission: &mut Submission, caught_up: &str, parallelism: &str| {
         let settings =
             [("execution.until-caught-up", caught_up), ("parallelism.default", parallelism)];
-        submission.settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        submission.settings =
+            settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     };
     for (part, parallelism) in [(1, "1"), (2, "3"), (3, "1")] {
         set(&mut submission, "false", parallelism);
@@ -183,7 +187,8 @@ fn goes_on(number: usize, job: &str, query: &str) -> Result<(), String> {
     }
     set(&mut submission, "true", "4");
     session.engine().resume(&submission).unwrap().wait().unwrap();
-    agrees(&mut session, job, query).map_err(|error| format!("at the end of the input: {error}"))?;
+    agrees(&mut session, job, query)
+        .map_err(|error| format!("at the end of the input: {error}"))?;
     // The end of the input was the end for then only.
     run(&mut session, &more(LAST)).unwrap();
     set(&mut submission, "true", "2");

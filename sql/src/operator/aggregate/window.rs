@@ -119,12 +119,13 @@ impl WindowAggregate {
                 true => slice,
                 false => layout.slice_at(slice, self.reached.timestamp()),
             };
-            if layout.windows_of_slice(slice).last().is_none_or(|window| self.is_over(window)) {
+            if layout.windows_of_slice(slice).latest().is_none_or(|window| self.is_over(window)) {
                 let rows = rows.slice(first, same);
                 late += rows.iter().flatten().map(i64::unsigned_abs).sum::<u64>();
             } else {
                 for pane in layout.panes_of_slice(slice) {
-                    if layout.windows_of(pane).last().is_some_and(|window| !self.is_over(window)) {
+                    if layout.windows_of(pane).latest().is_some_and(|window| !self.is_over(window))
+                    {
                         states.apply(pane, &of_slice)?;
                     }
                 }
@@ -209,14 +210,18 @@ impl WindowAggregate {
             return Ok(());
         }
         let (layout, lateness) = (self.spec.layout, self.spec.updates.lateness);
+        // A window is over at its last instant.
+        let (above, until) = (reached.saturating_add(1), to.saturating_add(1));
         let over: BTreeSet<Timestamp> = states
             .panes()
-            .take_while(|pane| {
-                layout.windows_of(*pane).next().is_none_or(|end| end.saturating_sub(1) <= to)
-            })
-            .flat_map(|pane| layout.windows_of(pane))
-            .chain(self.emitted.iter().flat_map(Emitted::windows))
-            .filter(|end| reached < end.saturating_sub(1) && end.saturating_sub(1) <= to)
+            .take_while(|pane| layout.windows_of(*pane).next().is_none_or(|end| end <= until))
+            .flat_map(|pane| layout.windows_of(pane).between(above, until))
+            .chain(
+                self.emitted
+                    .iter()
+                    .flat_map(Emitted::windows)
+                    .filter(|end| above < *end && *end <= until),
+            )
             // Late rows whose result is not out yet: now or never.
             .chain(self.changed.iter().copied().filter(|end| {
                 end.saturating_sub(1) <= reached
@@ -229,9 +234,9 @@ impl WindowAggregate {
         }
         self.reached.advance_to(to);
         let is_gone = |pane: &Timestamp| {
-            layout.windows_of(*pane).last().is_none_or(|window| self.is_over(window))
+            layout.windows_of(*pane).latest().is_none_or(|window| self.is_over(window))
         };
-        let gone: Vec<Timestamp> = states.panes().filter(is_gone).collect();
+        let gone: Vec<Timestamp> = states.panes().take_while(is_gone).collect();
         gone.into_iter().for_each(|pane| states.drop_pane(pane));
         if let Some(emitted) = &mut self.emitted {
             emitted.drop_until(self.reached.timestamp().saturating_sub(lateness));
@@ -334,7 +339,8 @@ impl Operator for WindowAggregate {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {
         self.with_states(|this, states| {
             if watermark == Watermark::MAX {
-                let windows = states.panes().flat_map(|pane| this.spec.layout.windows_of(pane));
+                let latest = |pane| this.spec.layout.windows_of(pane).latest();
+                let windows = states.panes().filter_map(latest);
                 let windows = windows.chain(this.emitted.iter().flat_map(Emitted::windows));
                 let last = windows.max().map_or(Timestamp::MIN, |end| end.saturating_sub(1));
                 this.advance(last, states, out)?;
@@ -354,9 +360,10 @@ impl Operator for WindowAggregate {
     fn next_timer(&self) -> Option<Timestamp> {
         let end = match (&self.states, self.spec.event_time) {
             (Some(states), false) => {
-                let reached = self.reached.timestamp();
-                let windows = states.panes().flat_map(|pane| self.spec.layout.windows_of(pane));
-                windows.filter(|end| end.saturating_sub(1) > reached).min()
+                let above = self.reached.timestamp().saturating_add(1);
+                let next =
+                    |pane| self.spec.layout.windows_of(pane).between(above, Timestamp::MAX).next();
+                states.panes().filter_map(next).min()
             }
             _ => None,
         };

@@ -128,8 +128,8 @@ impl WindowLayout {
         floor(time, self.width(), self.offset())?.checked_add(self.width())
     }
 
-    /// The ends of the windows that a slice is part of, in ascending order.
-    pub fn windows_of_slice(&self, end: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
+    /// The windows that a slice is part of.
+    pub fn windows_of_slice(&self, end: Timestamp) -> Ends {
         let (first, last, step) = match *self {
             Self::Given { .. } => (end, end, 1),
             Self::Hop { size, slide, offset, .. } => {
@@ -148,15 +148,15 @@ impl WindowLayout {
                 (end, last.unwrap_or(end), step)
             }
         };
-        std::iter::successors(Some(first), move |end| end.checked_add(step))
-            .take_while(move |end| *end <= last)
+        Ends { first, last, step }
     }
 
-    /// The ends of the windows that a pane is part of, in ascending order.
-    pub fn windows_of(&self, pane: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
-        let shared = self.is_shared().then(|| self.windows_of_slice(pane));
-        let alone = shared.is_none().then_some(pane);
-        shared.into_iter().flatten().chain(alone)
+    /// The windows that a pane is part of.
+    pub fn windows_of(&self, pane: Timestamp) -> Ends {
+        match self.is_shared() {
+            true => self.windows_of_slice(pane),
+            false => Ends { first: pane, last: pane, step: 1 },
+        }
     }
 
     /// The panes that hold a slice.
@@ -183,6 +183,48 @@ impl WindowLayout {
     pub fn panes_of(&self, window: Timestamp) -> (Timestamp, Timestamp) {
         let start = if self.is_shared() { self.start_of(window) } else { None };
         (start.unwrap_or(window.saturating_sub(1)), window)
+    }
+}
+
+/// The ends of windows, in ascending order: one every `step` from the first on, none behind `last`. There may be thousands of them, of
+/// which few are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    first: Timestamp,
+    last: Timestamp,
+    step: i64,
+}
+
+impl Ends {
+    /// Those above a time and up to another.
+    pub fn between(self, above: Timestamp, to: Timestamp) -> Self {
+        let step = i128::from(self.step);
+        let passed = (i128::from(above) - i128::from(self.first)).div_euclid(step) + 1;
+        let first = i128::from(self.first) + passed.max(0) * step;
+        match i64::try_from(first) {
+            Ok(first) => Self { first, last: self.last.min(to), ..self },
+            Err(_) => Self { last: i64::MIN, ..self },
+        }
+    }
+
+    /// The latest.
+    pub fn latest(self) -> Option<Timestamp> {
+        let steps = (i128::from(self.last) - i128::from(self.first)).div_euclid(self.step.into());
+        let latest = i128::from(self.first) + steps * i128::from(self.step);
+        i64::try_from(latest).ok().filter(|_| steps >= 0)
+    }
+}
+
+impl Iterator for Ends {
+    type Item = Timestamp;
+
+    fn next(&mut self) -> Option<Timestamp> {
+        let next = Some(self.first).filter(|next| *next <= self.last)?;
+        match next.checked_add(self.step) {
+            Some(first) => self.first = first,
+            None => self.last = i64::MIN,
+        }
+        Some(next)
     }
 }
 
@@ -229,7 +271,9 @@ mod tests {
     proptest! {
         /// A time is in a window's panes exactly if it is between the window's start and its end, where windows start and end where they should.
         #[test]
-        fn panes_make_up_windows(layout in layouts(), time in -60i64..60) {
+        fn panes_make_up_windows(
+            layout in layouts(), time in -60i64..60, above in -80i64..80, to in -80i64..80,
+        ) {
             let mut windows = Vec::new();
             for end in -100i64..100 {
                 let bounds = match layout {
@@ -254,6 +298,14 @@ mod tests {
                 panes.iter().flat_map(|pane| layout.windows_of(*pane)).collect();
             of_panes.sort_unstable();
             prop_assert_eq!(&of_panes, &windows);
+            for pane in &panes {
+                let all: Vec<i64> = layout.windows_of(*pane).collect();
+                prop_assert_eq!(layout.windows_of(*pane).latest(), all.last().copied());
+                let within = |end: &&i64| above < **end && **end <= to;
+                let expected: Vec<i64> = all.iter().filter(within).copied().collect();
+                let between = layout.windows_of(*pane).between(above, to);
+                prop_assert_eq!(between.collect::<Vec<_>>(), expected);
+            }
             for window in windows {
                 let (above, last) = layout.panes_of(window);
                 let within = panes.iter().filter(|pane| above < **pane && **pane <= last).count();
