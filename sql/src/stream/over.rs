@@ -60,7 +60,9 @@ impl StreamPlanner<'_> {
         let operator = Self::keyed_spec("over", names.join(", "), partition);
         let stream = self.spread(&input, partition);
         let parallelism = self.keyed_parallelism(partition);
-        let spread_by = (!partition.is_empty()).then(|| partition.to_vec());
+        // Where a row may be taken back behind the one that takes its place, both have values for a while.
+        let in_order = !partition.is_empty() && (!input.retracts || input.in_order_by(partition));
+        let spread_by = in_order.then(|| partition.to_vec());
         let stream = match time {
             Some(_) => stream.transform(operator, move |_| {
                 Ok(Box::new(TimedOver::new(spec.clone())?.with_time_to_live(ttl)))

@@ -19,7 +19,8 @@ pub struct Planned {
     pub window: Option<WindowColumns>,
     /// Sets of columns of which at most one row exists at a time (in the accumulated result).
     pub keys: Vec<Vec<usize>>,
-    /// The columns by whose hash rows are spread, if an exchange came before and they are still there.
+    /// The columns by whose hash rows are spread, if an exchange came before and they are still there. Then the changes of rows with the same
+    /// values in these columns come in order: at no time are there more rows of one of `keys` than one.
     pub spread_by: Option<Vec<usize>>,
     /// Number of subtasks of the operator that makes the stream.
     pub parallelism: u32,
@@ -70,6 +71,12 @@ impl Planned {
     /// The rows as an Arrow schema.
     pub fn arrow_schema(&self) -> SchemaRef {
         self.schema.inner().clone()
+    }
+
+    /// True if the changes of rows with the same values in some columns come in order, one behind the other.
+    pub fn in_order_by(&self, columns: &[usize]) -> bool {
+        let spread_by = self.spread_by.as_deref();
+        spread_by.is_some_and(|by| by.iter().all(|column| columns.contains(column)))
     }
 
     /// The stream behind a projection: `at(i)` is the new position of column `i`, `None` if it is gone. What is no

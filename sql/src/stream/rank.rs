@@ -318,15 +318,22 @@ fn properties(input: &Planned, spec: &RankSpec, window: Option<&WindowColumns>) 
     let at = |column: usize| spec.columns.iter().position(|of| *of == column);
     let mut planned = input.clone().moved(input.stream.clone(), input.schema.clone(), at);
     let partition: Option<Vec<usize>> = spec.partition.iter().map(|column| at(*column)).collect();
-    if let (Some(mut key), RankFunction::RowNumber) = (partition.clone(), spec.function) {
-        if spec.from >= spec.to {
-            planned.keys.push(key);
-        } else if spec.numbered {
-            key.push(spec.columns.len());
-            planned.keys.push(key);
+    let own_key = partition.clone().filter(|_| spec.function == RankFunction::RowNumber);
+    let own_key = match own_key {
+        Some(key) if spec.from >= spec.to => Some(key),
+        Some(key) if spec.numbered => Some([key, vec![spec.columns.len()]].concat()),
+        _ => None,
+    };
+    planned.spread_by = partition.filter(|partition| !partition.is_empty());
+    // Where a row may be taken back behind the one that takes its place, there are two rows of a key of the input for a while, but
+    // never two of the same rank.
+    if input.retracts && !input.in_order_by(&spec.partition) {
+        match own_key {
+            Some(_) => planned.keys.clear(),
+            None => planned.spread_by = None,
         }
     }
-    planned.spread_by = partition.filter(|partition| !partition.is_empty());
+    planned.keys.extend(own_key);
     planned.retracts = window.is_none();
     match window {
         // Rows wait for the end of their window: no other time of theirs is still ahead of the watermark.

@@ -57,6 +57,18 @@ const RANKS: &[(&str, &[&str], &[&str])] = &[
         &["rank"],
     ),
     (
+        "SELECT k, c FROM (SELECT x.k, x.c, ROW_NUMBER() OVER (PARTITION BY x.k ORDER BY x.c) AS r FROM \
+         (SELECT k, COUNT(*) AS c FROM t GROUP BY k) x JOIN (SELECT k, COUNT(*) AS c FROM t GROUP BY k) y ON x.k = y.k) WHERE r <= 3",
+        &["join", "rank"],
+        &["over"],
+    ),
+    (
+        "SELECT x.k, x.c, SUM(x.c) OVER (PARTITION BY x.k ORDER BY x.c) FROM \
+         (SELECT k, COUNT(*) AS c FROM t GROUP BY k) x JOIN (SELECT k, COUNT(*) AS c FROM t GROUP BY k) y ON x.k = y.k",
+        &["join", "over"],
+        &["rank"],
+    ),
+    (
         "SELECT k, c FROM (SELECT k, c, RANK() OVER (ORDER BY c DESC) AS r FROM (SELECT k, COUNT(*) AS c FROM t GROUP BY k)) WHERE r <= 1",
         &["rank"],
         &["over"],
@@ -161,4 +173,28 @@ fn state_is_told_and_columns_are_known() {
     let general = of("SELECT ts, LAG(n, 3) OVER (PARTITION BY k ORDER BY n) FROM t");
     assert!(general.planned.retracts && general.planned.time.is_empty());
     assert_eq!(general.notes[0].keeps, "all rows of each k, with their values");
+}
+
+#[test]
+fn keys_come_in_order_only_where_the_input_does() {
+    let tables = table(&[], None);
+    let known = |sql: &str| {
+        let planned = stream(sql, &tables, 2, 1).unwrap().planned;
+        (planned.keys, planned.spread_by)
+    };
+    let counts = "(SELECT k, COUNT(*) AS c FROM t GROUP BY k)";
+    let joined = format!("(SELECT x.k, x.c FROM {counts} x JOIN {counts} y ON x.k = y.k)");
+    let total =
+        |of: &str| format!("SELECT k, c, SUM(c) OVER (PARTITION BY k ORDER BY c) FROM {of}");
+    assert_eq!(known(&total(counts)), (vec![vec![0]], Some(vec![0])));
+    assert_eq!(known(&total(&joined)), (vec![vec![0]], None));
+    let ranks = |of: &str, to: usize, numbered: &str| {
+        format!(
+            "SELECT k, c{numbered} FROM (SELECT k, c, ROW_NUMBER() OVER (PARTITION BY k ORDER BY c) AS r FROM {of}) WHERE r <= {to}"
+        )
+    };
+    assert_eq!(known(&ranks(counts, 3, "")), (vec![vec![0]], Some(vec![0])));
+    assert_eq!(known(&ranks(&joined, 3, "")), (vec![vec![0]], None));
+    assert_eq!(known(&ranks(&joined, 3, ", r")), (vec![vec![0, 2]], Some(vec![0])));
+    assert_eq!(known(&ranks(&joined, 1, "")), (vec![vec![0]], Some(vec![0])));
 }

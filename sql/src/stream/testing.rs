@@ -22,7 +22,7 @@ use crate::Changes;
 use crate::batch::BatchScan;
 use crate::catalog::MemoryTable;
 use crate::function::FunctionRegistry;
-use crate::operator::testing::{Table, accumulate};
+use crate::operator::testing::{Table, accumulate, texts};
 use crate::parser::{Statement, parse_script};
 use crate::plan::{EventTime, QueryPlanner, Relation, Rows};
 use crate::session::Settings;
@@ -148,12 +148,32 @@ pub(crate) fn stream_with(sql: &str, tables: &Tables, setup: &Setup) -> crate::R
     let operators = operators.map(|operator| operator.name.clone()).collect();
     Run::new(&job, setup)?.run()?;
     let (mut rows, mut retracted) = (Table::new(), false);
-    for batch in kept.lock().unwrap().drain(..) {
-        let changes = Changes::of(batch, "result")?;
+    let kept = std::mem::take(&mut *kept.lock().unwrap());
+    let kept = kept.into_iter().map(|batch| Changes::of(batch, "result"));
+    let kept: Vec<Changes> = kept.collect::<Result<_>>()?;
+    for changes in &kept {
         retracted |= (0..changes.len()).any(|row| changes.weight(row) < 0);
-        accumulate(&mut rows, &changes);
+        accumulate(&mut rows, changes);
     }
+    planned
+        .keys
+        .iter()
+        .filter(|key| planned.in_order_by(key))
+        .for_each(|key| one_row_at_a_time(key, &kept));
     Ok(Outcome { rows, planned, notes, operators, retracted })
+}
+
+/// Fails if there are ever two rows of a key: a sink that replaces by key would take the removal of the one for that of the other.
+fn one_row_at_a_time(key: &[usize], kept: &[Changes]) {
+    let mut there: BTreeMap<String, i64> = BTreeMap::new();
+    for changes in kept {
+        let keys = texts(&changes.rows.project(key).unwrap());
+        for (row, key) in keys.into_iter().enumerate() {
+            let count = there.entry(key.clone()).or_default();
+            *count += changes.weight(row);
+            assert!((0..=1).contains(count), "there are {count} rows of the key {key}");
+        }
+    }
 }
 
 struct Keep(Arc<Mutex<Vec<Batch>>>);

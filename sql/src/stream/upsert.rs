@@ -12,11 +12,8 @@ impl StreamPlanner<'_> {
     /// Rows that are never taken back come in order as they are, and each replaces the one before, if they were spread by the key or not at all. Of all others
     /// the rows of each key are kept.
     pub fn one_row_per_key(&mut self, input: Planned, key: &[usize]) -> Result<Planned> {
-        let same = |columns: &[usize]| {
-            columns.len() == key.len() && columns.iter().all(|column| key.contains(column))
-        };
-        let in_order = input.spread_by.as_deref().is_some_and(same);
-        if in_order && (!input.retracts || input.keys.iter().any(|columns| same(columns))) {
+        let is_unique = input.keys.iter().any(|of| of.iter().all(|column| key.contains(column)));
+        if input.in_order_by(key) && (!input.retracts || is_unique) {
             return Ok(input);
         }
         let names: Vec<&str> =

@@ -192,13 +192,25 @@ impl Over {
             if same {
                 continue;
             }
+            // What goes comes before what takes its place, in another row perhaps: what is emitted may be parted anywhere, and sinks that replace by
+            // key go by the order.
             difference(&held.values, &now, |values, weight| {
-                self.layout.push(key, row.as_slice(), values, weight);
+                if weight < 0 {
+                    self.layout.push(key, row.as_slice(), values, weight);
+                }
             });
             settled.push((row.clone(), now.into_iter().map(RowBytes::from).collect()));
         }
-        for (row, values) in settled {
-            self.rows.update(0, key, row.as_slice(), |held| held.values = values);
+        for (row, mut values) in settled {
+            self.rows.update(0, key, row.as_slice(), |held| {
+                let now: Vec<&[u8]> = values.iter().map(RowBytes::as_slice).collect();
+                difference(&held.values, &now, |values, weight| {
+                    if weight > 0 {
+                        self.layout.push(key, row.as_slice(), values, weight);
+                    }
+                });
+                std::mem::swap(&mut held.values, &mut values);
+            });
         }
     }
 }

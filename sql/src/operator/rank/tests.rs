@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
@@ -242,4 +243,31 @@ fn the_last_row_of_a_key_replaces_the_one_before() {
     assert_eq!(subtasks.result, Table::from([("7|2|2".to_owned(), 1)]));
     subtasks.process(pick(&rows, &[(1, -1)], true));
     assert!(subtasks.result.is_empty());
+}
+
+#[test]
+fn what_goes_is_emitted_before_what_takes_its_place() {
+    // More keys than a batch has rows, and new rows that sort before the old ones.
+    let keys = 2 * crate::operator::emission::BATCH_ROWS as i64 + 10;
+    let fields = ["p", "o"].map(|name| Field::new(name, DataType::Int64, true)).to_vec();
+    let column =
+        |of: fn(i64) -> i64| numbers(&(0..2 * keys).map(|row| Some(of(row))).collect::<Vec<_>>());
+    let columns = vec![column(|row| row / 2), column(|row| (row + 1) % 2)];
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    let spec = RankSpec::one_row_per_key(rows.schema(), vec![0]);
+    let mut subtasks = Subtasks::new(move || Rank::new(spec.clone()).unwrap(), vec![0], 1);
+    let every = |offset: u32, weight| {
+        (0..keys as u32).map(move |key| (2 * key + offset, weight)).collect::<Stream>()
+    };
+    subtasks.process(pick(&rows, &every(0, 1), true));
+    subtasks.process(pick(&rows, &[every(1, 1), every(0, -1)].concat(), true));
+    assert_eq!(subtasks.result.len(), keys as usize);
+    let mut there = vec![0; keys as usize];
+    for changes in &subtasks.emitted {
+        let of = changes.rows.column(0).as_primitive::<arrow_array::types::Int64Type>();
+        for (row, key) in of.values().iter().enumerate() {
+            there[*key as usize] += changes.weight(row);
+            assert!((0..=1).contains(&there[*key as usize]), "key {key}");
+        }
+    }
 }

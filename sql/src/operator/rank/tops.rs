@@ -23,6 +23,8 @@ pub(super) struct Tops {
     /// 0 if ranks do not matter.
     ranks: Vec<u64>,
     counts: Vec<i64>,
+    /// Rows of these that came, for [`Tops::emit_changes`].
+    came: Vec<(usize, i64)>,
 }
 
 impl Tops {
@@ -75,23 +77,25 @@ impl Tops {
         }
     }
 
-    /// Emits what makes `self` of `old`: rows that left with their old rank and a negative weight, rows that came with their new one.
+    /// Emits what makes `self` of `old`: rows that left with their old rank and a negative weight, then rows that came with their new one. What
+    /// is emitted may be parted anywhere, and a sink that replaces by key must not see a row's removal behind the row that took its place.
     pub fn emit_changes(
-        &self,
+        &mut self,
         old: &Self,
         key: &[u8],
         emission: &mut Emission,
         ranks: &mut Vec<u64>,
     ) {
+        let mut came = std::mem::take(&mut self.came);
         let (mut was, mut is) = (0, 0);
         loop {
             let order = match (was < old.ranks.len(), is < self.ranks.len()) {
-                (false, false) => return,
+                (false, false) => break,
                 (true, false) => Ordering::Less,
                 (false, true) => Ordering::Greater,
                 (true, true) => old.at(was).cmp(&self.at(is)),
             };
-            let (row, rank) = if order.is_le() { old.at(was) } else { self.at(is) };
+            let (left, arrived) = (was, is);
             let mut weight = 0;
             if order.is_le() {
                 weight -= old.counts[was];
@@ -101,8 +105,28 @@ impl Tops {
                 weight += self.counts[is];
                 is += 1;
             }
-            if weight != 0 {
+            if weight < 0 {
+                let (row, rank) = old.at(left);
                 emission.push(key, row, weight);
+                ranks.push(rank);
+            } else if weight > 0 {
+                came.push((arrived, weight));
+            }
+        }
+        for (at, weight) in came.drain(..) {
+            let (row, rank) = self.at(at);
+            emission.push(key, row, weight);
+            ranks.push(rank);
+        }
+        self.came = came;
+    }
+
+    /// Emits all rows, each with the weight 1: one that is there several times several times.
+    pub fn emit_all(&self, key: &[u8], emission: &mut Emission, ranks: &mut Vec<u64>) {
+        for (at, count) in self.counts.iter().enumerate() {
+            let (row, rank) = self.at(at);
+            for _ in 0..*count {
+                emission.push(key, row, 1);
                 ranks.push(rank);
             }
         }

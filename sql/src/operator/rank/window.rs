@@ -54,7 +54,7 @@ impl WindowRank {
             keys.sort_unstable_by_key(|(key, _)| *key);
             for (key, values) in keys {
                 self.tops.pick(spec.picks(), layout, values);
-                self.tops.emit_changes(&Tops::default(), key.as_slice(), emission, ranks);
+                self.tops.emit_all(key.as_slice(), emission, ranks);
             }
             rows.drop_namespace(end);
             if self.kept.emission.len() >= BATCH_ROWS {
