@@ -109,6 +109,28 @@ fn jobs_of_a_script_run_to_what_is_there_and_are_waited_for() {
     assert_eq!(output_of(sql(dir.path()).args(["--output", "csv", "-e", query])), "n\n2\n");
 }
 
+#[test]
+fn rows_that_are_inserted_are_there_for_the_next_statement() {
+    let insert = "INSERT INTO numbers VALUES (1, 'a'), (2, 'b')";
+    let query = "SELECT count(*) AS n FROM numbers";
+    let script = format!("{TABLES} {insert}; SET 'execution.runtime-mode' = 'batch'; {query}");
+    let dir = folder();
+    let out = output_of(sql(dir.path()).args(["--output", "csv", "-e", &script]));
+    assert_eq!(out, "n\n2\n");
+
+    let dir = folder();
+    with_topics(dir.path());
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute(TABLES).await.expect("tables are made");
+        client.execute(insert, &[]).await.expect("rows are taken");
+        let batch = "SET execution.runtime_mode = batch";
+        client.batch_execute(batch).await.expect("the setting is known");
+        let row = client.query_one(query, &[]).await.expect("there is a count");
+        assert_eq!(row.get::<_, i64>(0), 2);
+    });
+}
+
 /// Does something with a client of a server.
 fn with_client<T>(server: &Server, work: impl AsyncFnOnce(&Client) -> T) -> T {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");

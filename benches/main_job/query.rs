@@ -44,7 +44,7 @@ pub fn count_topic(data_dir: &Path, parallelism: u32) -> anyhow::Result<u64> {
     let create = |table: &str| table.replace("CREATE TABLE", "CREATE TEMPORARY TABLE");
     let query = QUERY.replace("requests_per_ip", &output);
     for parsed in parse_script(&format!("{}\n{}", create(DDL), create(&query)))? {
-        if let Outcome::Job(job) = session.execute(&parsed)? {
+        if let Outcome::Job { job, .. } = session.execute(&parsed)? {
             job.wait()?;
         }
     }

@@ -183,7 +183,7 @@ impl Connection {
                 let status = client.transaction_status().to_idle_state();
                 client.set_transaction_status(status);
             }
-            Answer::Job(job) => self.send_job(client, job, cancelled).await?,
+            Answer::Job(job, waits) => self.send_job(client, job, waits, cancelled).await?,
             Answer::Rows(..) | Answer::Query(_) => {
                 return Err(plain("XX000", "the rows of the statement were not sent"));
             }
@@ -191,11 +191,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells of a job that was started; waits for it if the session wants that.
+    /// Tells of a job that was started, or of its end if the statement waits for that.
     async fn send_job<C>(
         &self,
         client: &mut C,
         job: Arc<dyn RunningJob>,
+        waits: bool,
         cancelled: &mut Cancelled,
     ) -> PgWireResult<()>
     where
@@ -203,7 +204,6 @@ impl Connection {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let name = job.name();
-        let waits = self.ask(|statements| Ok(statements.waits_for_jobs())).await?;
         let notice = if waits {
             let wait = self.ask(move |_| job.wait().map_err(|error| to_wire(&error, "", 0)));
             self.unless_cancelled(cancelled, wait).await??

@@ -15,7 +15,7 @@ use super::settings::{Recognised, Settings};
 use super::types::postgres_type;
 use riverrun_sql::catalog::{Column, Entry};
 use riverrun_sql::parser::Parsed;
-use riverrun_sql::session::{Engine, Outcome, QueryStream, RunningJob, RuntimeMode, Session};
+use riverrun_sql::session::{Engine, Outcome, QueryStream, RunningJob, Session};
 
 /// What a statement has led to.
 pub(super) enum Answer {
@@ -29,8 +29,8 @@ pub(super) enum Answer {
     Rows(SchemaRef, Vec<RecordBatch>),
     /// Rows that come.
     Query(QueryStream),
-    /// A job that was started.
-    Job(Arc<dyn RunningJob>),
+    /// A job that was started, and whether the statement is done when the job is.
+    Job(Arc<dyn RunningJob>, bool),
 }
 
 /// What a statement would return.
@@ -74,12 +74,6 @@ impl Statements {
         self.answer(&statement, 0, &statement).map(drop)
     }
 
-    /// Whether a statement that starts a job is done when the job is.
-    pub(super) fn waits_for_jobs(&self) -> bool {
-        let session = self.session();
-        session.settings().mode() == RuntimeMode::Batch || session.settings().until_caught_up()
-    }
-
     /// Answers a statement, which begins at `start` of what the client sent as `query`.
     ///
     /// # Errors
@@ -119,7 +113,7 @@ impl Statements {
                 Answer::Rows(schema, vec![query.net().map_err(wire)?])
             }
             Outcome::Query(query) => Answer::Query(query),
-            Outcome::Job(job) => Answer::Job(job),
+            Outcome::Job { job, waits } => Answer::Job(job, waits),
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::{HumanCount, ProgressBar};
 use riverrun_dataflow::OperatorKind;
-use riverrun_sql::session::{Engine, Outcome, QueryStream, RunningJob, RuntimeMode, Session};
+use riverrun_sql::session::{Engine, Outcome, QueryStream, RunningJob, Session};
 
 use super::Backend;
 use super::completion::Names;
@@ -121,15 +121,11 @@ impl Backend for Embedded {
                 Reply::Rows(Box::new(Fixed::of(&schema, &[net])))
             }
             Outcome::Query(query) => Reply::Rows(Box::new(Stream::new(query))),
-            Outcome::Job(job) => {
-                let settings = self.session.settings();
-                if settings.until_caught_up() || settings.mode() == RuntimeMode::Batch {
-                    Reply::Done(self.wait(&job)?)
-                } else {
-                    let name = job.name();
-                    self.started.push(job);
-                    Reply::Done(format!("job `{name}` is running"))
-                }
+            Outcome::Job { job, waits: true } => Reply::Done(self.wait(&job)?),
+            Outcome::Job { job, waits: false } => {
+                let name = job.name();
+                self.started.push(job);
+                Reply::Done(format!("job `{name}` is running"))
             }
         })
     }

@@ -131,7 +131,7 @@ pub fn run(session: &mut Session, script: &str) -> Result<Option<RecordBatch>> {
     for parsed in session.statements(script)? {
         match session.execute(&parsed)? {
             Outcome::Query(query) => last = Some(query.net()?),
-            Outcome::Job(job) => {
+            Outcome::Job { job, .. } => {
                 job.wait()?;
             }
             Outcome::Rows { .. } | Outcome::Done(_) => {}

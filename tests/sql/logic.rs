@@ -47,7 +47,7 @@ impl DB for Connection {
                     let schema = query.schema().clone();
                     shown(&schema, &[query.net()?])?
                 }
-                Outcome::Job(job) => {
+                Outcome::Job { job, .. } => {
                     job.wait()?;
                     DBOutput::StatementComplete(0)
                 }

@@ -55,7 +55,7 @@ impl Session {
             text.push_str(&logical(&self.insert_plan(insert)?.1));
         }
         let env = self.job_environment("insert");
-        let state = self.plan_inserts(&env, inserts)?;
+        let (state, _) = self.plan_inserts(&env, inserts)?;
         text.push_str(&job(&env.graph()?, &state));
         Ok(text)
     }

@@ -6,7 +6,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 use riverrun_dataflow::Environment;
 
-use super::{RunningJob, Session, Submission};
+use super::{Outcome, RunningJob, RuntimeMode, Session, Submission};
 use crate::catalog::{Entry, Table};
 use crate::connector::{self, SinkInput, SinkMode};
 use crate::parser::Insert;
@@ -15,7 +15,7 @@ use crate::stream::{Planned, StateNote, StreamPlanner};
 use crate::{Error, Result};
 
 impl Session {
-    pub(super) fn insert(&mut self, inserts: &[Insert]) -> Result<Arc<dyn RunningJob>> {
+    pub(super) fn insert(&mut self, inserts: &[Insert]) -> Result<Outcome> {
         let name = match self.settings.text("pipeline.name") {
             "" => {
                 let tables: Vec<&str> =
@@ -24,16 +24,27 @@ impl Session {
             }
             name => name.to_owned(),
         };
-        self.start_inserts(inserts, &name)
+        let (job, bounded) = self.start_inserts(inserts, &name)?;
+        Ok(Outcome::Job { job, waits: self.waits_for_job(bounded) })
     }
 
+    /// Whether a statement that starts a job is done when the job is.
+    pub(super) fn waits_for_job(&self, bounded: bool) -> bool {
+        let Self { settings, .. } = self;
+        bounded
+            || settings.until_caught_up()
+            || settings.mode() == RuntimeMode::Batch
+            || settings.flag("table.dml-sync")
+    }
+
+    /// Starts the job; says whether all of its input has an end.
     pub(super) fn start_inserts(
         &mut self,
         inserts: &[Insert],
         name: &str,
-    ) -> Result<Arc<dyn RunningJob>> {
+    ) -> Result<(Arc<dyn RunningJob>, bool)> {
         let env = self.job_environment(name);
-        self.plan_inserts(&env, inserts)?;
+        let (_, bounded) = self.plan_inserts(&env, inserts)?;
         let statement = match inserts {
             [one] => one.text.clone(),
             several => {
@@ -42,7 +53,7 @@ impl Session {
                 format!("EXECUTE STATEMENT SET BEGIN {} END", texts.join(" "))
             }
         };
-        self.start(&env, self.submission(name, statement))
+        Ok((self.start(&env, self.submission(name, statement))?, bounded))
     }
 
     pub(super) fn start(
@@ -78,31 +89,20 @@ impl Session {
             .unwrap_or_else(|| wanted.to_owned())
     }
 
-    /// Adds the inserts to a job; says which state it keeps.
+    /// Adds the inserts to a job, which share what is the same in them; says which state it keeps, and whether all of its input has
+    /// an end.
     pub(super) fn plan_inserts(
         &self,
         env: &Environment,
         inserts: &[Insert],
-    ) -> Result<Vec<StateNote>> {
-        let mut state = Vec::new();
+    ) -> Result<(Vec<StateNote>, bool)> {
+        let mut planner = self.stream_planner(env);
         for insert in inserts {
             let (table, plan) = self.insert_plan(insert)?;
-            state.extend(self.plan_sink(env, &table, &plan)?);
+            let planned = planner.plan(&plan)?;
+            end_in(&mut planner, planned, &table)?;
         }
-        Ok(state)
-    }
-
-    /// Adds a query and the sink of its rows to a job.
-    pub(super) fn plan_sink(
-        &self,
-        env: &Environment,
-        table: &Table,
-        plan: &LogicalPlan,
-    ) -> Result<Vec<StateNote>> {
-        let mut planner = self.stream_planner(env);
-        let planned = planner.plan(plan)?;
-        end_in(&mut planner, planned, table)?;
-        Ok(std::mem::take(&mut planner.state))
+        Ok((std::mem::take(&mut planner.state), planner.bounded()))
     }
 
     /// The table and the optimised plan of the rows, which have just the columns that the table takes.

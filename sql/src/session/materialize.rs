@@ -42,7 +42,7 @@ impl Session {
         let definition = definition(&table, create.temporary);
         self.define(&name, Entry::Table { table: Arc::new(table), definition }, create.temporary)?;
         match self.insert(std::slice::from_ref(&insert)) {
-            Ok(job) => Ok(Outcome::Job(job)),
+            Ok(outcome) => Ok(outcome),
             Err(error) => {
                 // A table that nothing fills is not what was asked for.
                 self.drop_entry(crate::parser::DropKind::Table, &name, true)?;
@@ -69,7 +69,7 @@ impl Session {
                 Ok(job)
             });
         match (started, topic) {
-            (Ok(job), _) => Ok(Outcome::Job(job)),
+            (Ok(job), _) => Ok(Outcome::Job { job, waits: self.waits_for_job(false) }),
             (Err(error), Some(topic)) => {
                 // A view that is not there leaves nothing behind; why it is not there matters more than whether that worked.
                 let _ = self.engine.host.delete_topic(&topic);

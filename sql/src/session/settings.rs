@@ -111,6 +111,12 @@ const KNOWN: &[Known] = &[
         meaning: "after which silence event time no longer waits for a partition",
     },
     Known {
+        key: "table.dml-sync",
+        default: "false",
+        kind: Kind::Boolean,
+        meaning: "whether INSERT INTO is done when its job is; where all of the input has an end, it is anyway",
+    },
+    Known {
         key: "table.local-time-zone",
         default: "UTC",
         kind: Kind::OneOf(&["UTC"]),

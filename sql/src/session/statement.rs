@@ -24,7 +24,12 @@ pub enum Outcome {
     /// Rows that are to come.
     Query(QueryStream),
     /// A job was started.
-    Job(Arc<dyn RunningJob>),
+    Job {
+        /// The job.
+        job: Arc<dyn RunningJob>,
+        /// Whether the statement is done when the job is, and not before: all of its input has an end, or the session wants it so.
+        waits: bool,
+    },
 }
 
 /// Takes statements one after the other.
@@ -76,10 +81,8 @@ impl Session {
         let done = |what: &str| Ok(Outcome::Done(what.to_owned()));
         match statement {
             Statement::Query(query) => self.query(query).map(Outcome::Query),
-            Statement::Insert(insert) => {
-                self.insert(std::slice::from_ref(insert)).map(Outcome::Job)
-            }
-            Statement::StatementSet(inserts) => self.insert(inserts).map(Outcome::Job),
+            Statement::Insert(insert) => self.insert(std::slice::from_ref(insert)),
+            Statement::StatementSet(inserts) => self.insert(inserts),
             Statement::CreateTable(create) => self.create_table(create),
             Statement::CreateView(create) => self.create_view(create),
             Statement::CreateMaterializedView(create) => self.create_materialized_view(create),
@@ -135,8 +138,12 @@ impl Session {
         name: &str,
     ) -> Result<Arc<dyn RunningJob>> {
         match statement {
-            Statement::Insert(insert) => self.start_inserts(std::slice::from_ref(insert), name),
-            Statement::StatementSet(inserts) => self.start_inserts(inserts, name),
+            Statement::Insert(insert) => {
+                self.start_inserts(std::slice::from_ref(insert), name).map(|(job, _)| job)
+            }
+            Statement::StatementSet(inserts) => {
+                self.start_inserts(inserts, name).map(|(job, _)| job)
+            }
             Statement::CreateMaterializedView(create) => self.start_materialized_view(create, name),
             _ => Err(Error::invalid(format!("job `{name}` is none that a statement makes"))),
         }

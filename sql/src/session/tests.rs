@@ -103,7 +103,7 @@ fn run(session: &mut Session, script: &str) -> Result<String> {
             Outcome::Done(tag) => tag,
             Outcome::Rows { batches, .. } => pretty_format_batches(&batches).unwrap().to_string(),
             Outcome::Query(query) => pretty_format_batches(&[query.net()?]).unwrap().to_string(),
-            Outcome::Job(job) => job.name(),
+            Outcome::Job { job, .. } => job.name(),
         };
     }
     Ok(last)

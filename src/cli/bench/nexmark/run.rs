@@ -143,7 +143,7 @@ impl Workplace {
         write(0.0, 0.5)?;
         for parsed in self.script(query)? {
             match session.execute(&parsed)? {
-                Outcome::Job(started) => job = Some(started),
+                Outcome::Job { job: started, .. } => job = Some(started),
                 _ => continue,
             }
         }
@@ -237,7 +237,7 @@ fn sink(query: Query) -> String {
 
 fn start(session: &mut Session, insert: &Parsed) -> anyhow::Result<Arc<dyn RunningJob>> {
     match session.execute(insert)? {
-        Outcome::Job(job) => Ok(job),
+        Outcome::Job { job, .. } => Ok(job),
         _ => Err(anyhow!("INSERT INTO starts no job")),
     }
 }
