@@ -46,3 +46,4 @@ pub use windowing::{WindowKind, WindowTvf};
 
 pub(crate) use fields::RowFields;
 pub(crate) use query::invalid;
+pub(crate) use versions::is_processing_time;

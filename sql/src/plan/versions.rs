@@ -247,6 +247,20 @@ enum Origin {
     Value,
 }
 
+/// True if an expression over the rows of a plan is the time at which they were read: `PROCTIME()`.
+pub(crate) fn is_processing_time(plan: &LogicalPlan, expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarFunction(call) => call.func.name().eq_ignore_ascii_case("proctime"),
+        Expr::Alias(alias) => is_processing_time(plan, &alias.expr),
+        Expr::Cast(cast) => is_processing_time(plan, &cast.expr),
+        Expr::Column(column) => {
+            let at = plan.schema().maybe_index_of_column(column);
+            at.is_some_and(|at| origin(plan, at) == Origin::ProcessingTime)
+        }
+        _ => false,
+    }
+}
+
 /// What a column of a plan holds.
 fn origin(plan: &LogicalPlan, at: usize) -> Origin {
     let through = |input: &LogicalPlan, column: &Column| {
@@ -256,9 +270,7 @@ fn origin(plan: &LogicalPlan, at: usize) -> Origin {
         LogicalPlan::Projection(projection) => {
             match projection.expr.get(at).map(|expr| expr.clone().unalias_nested().data) {
                 Some(Expr::Column(column)) => through(&projection.input, &column),
-                Some(Expr::ScalarFunction(call))
-                    if call.func.name().eq_ignore_ascii_case("proctime") =>
-                {
+                Some(expr) if is_processing_time(&projection.input, &expr) => {
                     Origin::ProcessingTime
                 }
                 _ => Origin::Value,

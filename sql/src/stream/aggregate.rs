@@ -31,7 +31,6 @@ use datafusion::logical_expr::{Aggregate, Distinct, Expr};
 use riverrun_dataflow::{Columns, DataStream, Environment, Operator, OperatorKind, OperatorSpec};
 
 use self::shape::Shape;
-pub(super) use self::windowed::is_processing_time;
 use self::windowed::{Role, Windowed, in_all_sets, roles, tells_window};
 use super::planner::planning;
 use super::windows::{by_the_clock, never_over};

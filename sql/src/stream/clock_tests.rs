@@ -1,9 +1,10 @@
 //! Whole queries by processing time, and with the settings that say when windows give results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::{Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow_cast::parse::string_to_timestamp_nanos;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
 use super::testing::{Setup, Tables, batch, stream_with};
@@ -96,6 +97,48 @@ fn no_row_is_lost_in_windows_that_grow() {
             *of = (*of).max((cells[1], rows));
         }
         assert_eq!(longest.values().map(|(_, rows)| rows).sum::<i64>(), ROWS, "{longest:?}");
+    }
+}
+
+/// The rows of a join tell at which times they were read: its pairs are those that are near each other, and rows without a partner have none.
+#[test]
+fn joins_by_processing_time_find_the_rows_that_are_near() {
+    let sql = "WITH p AS (SELECT k, ts, PROCTIME() AS pt FROM t), q AS (SELECT k, ts, PROCTIME() AS pt FROM t) \
+               SELECT a.k, a.ts, a.pt, b.k AS bk, b.ts AS bts, b.pt AS bpt FROM p AS a FULL JOIN q AS b \
+               ON a.k = b.k AND b.pt BETWEEN a.pt - INTERVAL '0.03' SECOND AND a.pt + INTERVAL '0.06' SECOND";
+    for parallelism in [1, 3] {
+        let outcome = stream_with(sql, &tables("5"), &setup(parallelism, 5, 2, &[])).unwrap();
+        assert!(outcome.operators.iter().any(|name| name == "interval-join"));
+        assert!(!outcome.retracted);
+        assert!(outcome.notes.iter().all(|note| note.until.is_some()), "{:?}", outcome.notes);
+        let cells: Vec<Vec<&str>> =
+            outcome.rows.keys().map(|row| row.split('|').collect()).collect();
+        let sides = [0, 3].map(|at| -> BTreeSet<Vec<&str>> {
+            let there = cells.iter().filter(|cells| cells[at] != "NULL");
+            there.map(|cells| cells[at..at + 3].to_vec()).collect()
+        });
+        assert_eq!(sides.each_ref().map(BTreeSet::len), [ROWS as usize; 2]);
+        let mut expected: BTreeMap<String, i64> = BTreeMap::new();
+        let time = |text: &str| string_to_timestamp_nanos(text).unwrap() / 1_000_000;
+        let near = |a: &[&str], b: &[&str]| {
+            let [a_time, b_time] = [a, b].map(|row| time(row[2]));
+            a[0] == b[0] && (-30..=60).contains(&(b_time - a_time))
+        };
+        let none = vec!["NULL"; 3];
+        let mut pair = |a: &[&str], b: &[&str]| {
+            expected.insert([a, b].concat().join("|"), 1);
+        };
+        for a in &sides[0] {
+            let mut partners = sides[1].iter().filter(|b| near(a, b)).peekable();
+            if partners.peek().is_none() {
+                pair(a, &none);
+            }
+            partners.for_each(|b| pair(a, b));
+        }
+        for b in sides[1].iter().filter(|b| !sides[0].iter().any(|a| near(a, b))) {
+            pair(&none, b);
+        }
+        assert_eq!(outcome.rows, expected);
     }
 }
 

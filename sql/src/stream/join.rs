@@ -22,6 +22,7 @@ use crate::Result;
 use crate::operator::join::{
     IntervalSpec, Join as RegularJoin, JoinInput, JoinSpec, TimedJoin, WindowJoinSpec,
 };
+use crate::plan::is_processing_time;
 use bounds::{Bounds, interval_of};
 use keys::Keyed;
 pub(crate) use keys::same_types;
@@ -49,7 +50,10 @@ impl StreamPlanner<'_> {
             return self.window_join(planning, windows);
         }
         if let Some(bounds) = planning.interval() {
-            return self.interval_join(planning, bounds);
+            return self.interval_join(planning, bounds, true);
+        }
+        if let Some(bounds) = planning.interval_by_the_clock() {
+            return self.interval_join(planning, bounds, false);
         }
         self.regular_join(planning)
     }
@@ -69,17 +73,24 @@ impl StreamPlanner<'_> {
         Ok(planning.planned(stream, retracts, parallelism))
     }
 
-    fn interval_join(&mut self, planning: Planning<'_>, bounds: Bounds) -> Result<Planned> {
+    fn interval_join(
+        &mut self,
+        planning: Planning<'_>,
+        bounds: Bounds,
+        event_time: bool,
+    ) -> Result<Planned> {
         let spec = IntervalSpec {
             join: self.join_spec(&planning, false)?,
             time: bounds.columns,
             lower: bounds.lower,
             upper: bounds.upper,
+            event_time,
         };
+        let clock = if event_time { "watermark" } else { "clock" };
         let [left, right] = [(0, bounds.upper), (1, -bounds.lower)].map(|(side, after)| {
             let input = if side == 0 { &planning.left } else { &planning.right };
             let time = input.planned.schema.field(bounds.columns[side]).name();
-            format!("the watermark is {} ms past their {time}", after.max(0))
+            format!("the {clock} is {} ms past their {time}", after.max(0))
         });
         self.note_state("interval-join", "rows of the left input", Some(left));
         self.note_state("interval-join", "rows of the right input", Some(right));
@@ -94,7 +105,11 @@ impl StreamPlanner<'_> {
         });
         let parallelism = self.keyed_parallelism(&planning.left.keys);
         let mut planned = planning.planned(stream, false, parallelism);
-        planned.time = planning.moved_columns([&[bounds.columns[0]], &[bounds.columns[1]]]);
+        // By the clock, rows may come out when their event time has long passed.
+        planned.time = match event_time {
+            true => planning.moved_columns([&[bounds.columns[0]], &[bounds.columns[1]]]),
+            false => Vec::new(),
+        };
         Ok(planned)
     }
 
@@ -171,12 +186,25 @@ impl Planning<'_> {
 
     /// How far the event times of a pair can be apart, if that is bounded and nothing is ever taken back.
     fn interval(&self) -> Option<Bounds> {
+        self.interval_of([&self.left.planned.time, &self.right.planned.time])
+    }
+
+    /// As [`Planning::interval`], of processing times.
+    fn interval_by_the_clock(&self) -> Option<Bounds> {
+        let times = [&self.join.left, &self.join.right].map(|plan| -> Vec<usize> {
+            let columns = plan.schema().columns().into_iter().enumerate();
+            let columns = columns.map(|(at, column)| (at, Expr::Column(column)));
+            columns.filter(|(_, of)| is_processing_time(plan, of)).map(|(at, _)| at).collect()
+        });
+        self.interval_of([&times[0], &times[1]])
+    }
+
+    fn interval_of(&self, times: [&[usize]; 2]) -> Option<Bounds> {
         let (left, right) = (&self.left.planned, &self.right.planned);
         if left.retracts || right.retracts || self.marks() {
             return None;
         }
         let equal = self.left.keys.iter().copied().zip(self.right.keys.iter().copied());
-        let times = [left.time.as_slice(), &right.time];
         interval_of(self.filter.as_ref(), equal, &self.both, self.left.columns, times)
     }
 

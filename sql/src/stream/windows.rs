@@ -3,12 +3,11 @@
 use datafusion::logical_expr::Expr;
 use riverrun_dataflow::{OperatorKind, OperatorSpec};
 
-use super::aggregate::is_processing_time;
 use super::calc::column_of;
 use super::{Planned, StreamPlanner, WindowColumns};
 use crate::operator::sessions::{Sessions, SessionsSpec};
 use crate::operator::windows::{WindowAssigner, WindowAssignerSpec};
-use crate::plan::{WindowKind, WindowTvf};
+use crate::plan::{WindowKind, WindowTvf, is_processing_time};
 use crate::{Error, Result};
 
 impl StreamPlanner<'_> {

@@ -5,6 +5,9 @@
 //! semi join, come out as soon as they are known; what comes of rows without a partner only when they go. So nothing is ever taken back.
 //!
 //! Rows whose time is not above the watermark are late: counted and left out. A row without a time matches nothing.
+//!
+//! Where the times of an interval join are processing times, the clock takes the place of the watermark, and nothing is late. Rows that are on their way for
+//! less than [`UNDER_WAY`] milliseconds still meet their partners.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +37,8 @@ pub struct IntervalSpec {
     pub lower: i64,
     /// In milliseconds.
     pub upper: i64,
+    /// Whether times are event times; if not, processing times.
+    pub event_time: bool,
 }
 
 /// A window join. The windows must be among the keys.
@@ -65,7 +70,11 @@ pub struct TimedJoin {
     due: [BTreeMap<i64, Vec<u32>>; 2],
     reached: Timestamp,
     output: WatermarkFrontier,
+    event_time: bool,
 }
+
+/// For how long of the clock rows may be on their way, in milliseconds.
+const UNDER_WAY: i64 = 1000;
 
 /// Rows that go together are due within this part of the time for which they are kept.
 const GRAINS: i64 = 32;
@@ -83,6 +92,7 @@ impl TimedJoin {
         join.after = [spec.upper, spec.lower.saturating_neg()];
         join.hold = join.after[0].max(join.after[1]).max(0).saturating_add(grain - 1);
         join.grain = grain;
+        join.event_time = spec.event_time;
         Ok(join)
     }
 
@@ -110,6 +120,7 @@ impl TimedJoin {
             due: Default::default(),
             reached: Timestamp::MIN,
             output: WatermarkFrontier::default(),
+            event_time: true,
         })
     }
 
@@ -257,7 +268,26 @@ impl Operator for TimedJoin {
         self.matching.arrive(input, changes, time_of, kept, out)
     }
 
+    fn next_timer(&self) -> Option<Timestamp> {
+        if self.event_time {
+            return None;
+        }
+        let first = self.due.iter().filter_map(|due| due.first_key_value()).map(|(at, _)| *at);
+        let over = first.min()?.saturating_add(1).saturating_mul(self.grain);
+        Some(over.saturating_add(UNDER_WAY))
+    }
+
+    fn on_time(&mut self, now: Timestamp, out: &mut dyn Output) -> Result<()> {
+        match self.event_time {
+            true => Ok(()),
+            false => self.advance(now.saturating_sub(1 + UNDER_WAY), out),
+        }
+    }
+
     fn on_watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<()> {
+        if !self.event_time && watermark != Watermark::MAX {
+            return out.emit_watermark(watermark);
+        }
         self.reached = watermark.timestamp();
         self.advance(self.reached, out)?;
         let behind = match watermark {

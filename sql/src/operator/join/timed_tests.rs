@@ -193,7 +193,7 @@ proptest! {
         let filter = col("u").between(col("t") + millis(lower), col("t") + millis(upper));
         let keys = if keyed { vec![0] } else { vec![] };
         let join = spec(join_type, keys.clone(), Some(filter));
-        let spec = IntervalSpec { join, time: [1, 1], lower, upper };
+        let spec = IntervalSpec { join, time: [1, 1], lower, upper, event_time: true };
         let mut join = Subtasks::new(if keyed { 2 } else { 1 }, vec![keys.clone(), keys], move || {
             TimedJoin::interval(&spec).unwrap()
         });
@@ -256,7 +256,7 @@ fn state_goes_when_no_partner_can_come() {
         col("t") + lit(ScalarValue::new_interval_dt(0, 20)),
     );
     let join = spec(JoinType::Left, vec![0], Some(filter));
-    let spec = IntervalSpec { join, time: [1, 1], lower: -10, upper: 20 };
+    let spec = IntervalSpec { join, time: [1, 1], lower: -10, upper: 20, event_time: true };
     let mut join =
         Subtasks::new(1, vec![vec![0], vec![0]], move || TimedJoin::interval(&spec).unwrap());
     join.send(0, Changes::inserts(batch(0, &[(Some(1), Some(100), 0)])));
@@ -273,4 +273,29 @@ fn state_goes_when_no_partner_can_come() {
     join.watermark(120);
     assert_eq!((join.keys_left(), join.contents.len()), (0, 2), "and neither are left ones");
     assert_eq!(join.watermark, 100);
+}
+
+#[test]
+fn by_the_clock_nothing_is_late_and_state_goes_a_second_later() {
+    let filter = col("u").between(
+        col("t") - lit(ScalarValue::new_interval_dt(0, 10)),
+        col("t") + lit(ScalarValue::new_interval_dt(0, 20)),
+    );
+    let join = spec(JoinType::Left, vec![0], Some(filter));
+    let spec = IntervalSpec { join, time: [1, 1], lower: -10, upper: 20, event_time: false };
+    let mut join =
+        Subtasks::new(1, vec![vec![0], vec![0]], move || TimedJoin::interval(&spec).unwrap());
+    join.time(100);
+    join.send(0, Changes::inserts(batch(0, &[(Some(1), Some(100), 0), (Some(2), Some(100), 1)])));
+    join.watermark(5000);
+    assert_eq!(join.watermark, 5000, "event time goes by");
+    join.rescale(2);
+    join.time(1000);
+    join.send(1, Changes::inserts(batch(1, &[(Some(1), Some(110), 2)])));
+    assert_eq!(join.contents.len(), 1, "a row that was on its way meets its partner");
+    join.time(1120);
+    assert_eq!((join.keys_left(), join.contents.len()), (2, 1));
+    join.time(1121);
+    assert_eq!((join.keys_left(), join.contents.len()), (0, 2));
+    assert_eq!(join.late(), 0);
 }

@@ -16,7 +16,7 @@ use crate::Changes;
 use crate::operator::emission::Strings;
 use crate::operator::expiry::TimeToLive;
 use crate::operator::groups::Groups;
-use crate::state::{EncodedRows, LaidOut, Multimap, RowBytes};
+use crate::state::{EncodedRows, LaidOut, Multimap, RowBytes, Values};
 
 /// Keeps all rows and their values, computes again what a batch may have changed, and emits what it did change. Takes
 /// rows in any order, and rows that are taken back.
@@ -84,45 +84,12 @@ impl Over {
     }
 
     /// What has to be computed again in a partition; its rows are put behind those of other partitions in `given`.
-    fn piece(&self, key: &[u8], touched: &[RowBytes], given: &mut Given) -> Work {
-        let Some(values) = self.rows.values(0, key) else { return Work::default() };
-        // Where in the partition rows have changed: rows that are there several times count as often.
-        let (mut at, mut next) = (0, 0);
-        let mut changed: Vec<Range<usize>> = Vec::new();
-        for (row, held) in values.iter() {
-            while touched.get(next).is_some_and(|touched| touched < row) {
-                // Gone, and never emitted.
-                next += 1;
-            }
-            let count = held.count();
-            if touched.get(next) == Some(row) {
-                changed.push(at..at + count);
-                next += 1;
-            }
-            at += count;
-        }
-        let mut work = Work { pieces: self.affected.pieces(&changed, at), ..Work::default() };
-        if work.pieces.is_empty() {
-            // Values are only taken away, if at all.
-            return work;
-        }
-        // The rows of the pieces, one behind the other.
-        let (mut at, mut piece) = (0, 0);
-        for (row, held) in values.iter() {
-            for place in at..at + held.count() {
-                while work.pieces.get(piece).is_some_and(|of| of.given.end <= place) {
-                    piece += 1;
-                }
-                if work.pieces.get(piece).is_some_and(|of| of.given.contains(&place)) {
-                    given.keys.push(key);
-                    given.rests.push(row.as_slice());
-                }
-            }
-            at += held.count();
-        }
-        let rows: usize = work.pieces.iter().map(|piece| piece.given.len()).sum();
-        work.first = given.rests.len() - rows;
-        work
+    fn work(&self, key: &[u8], touched: &[RowBytes], given: &mut Given) -> Vec<Work> {
+        let Some(values) = self.rows.values(0, key) else { return Vec::new() };
+        let sections = self.affected.sections(values, touched, Held::count);
+        let work =
+            |(first, last)| section_work(self.affected, key, (values, first, last), touched, given);
+        sections.into_iter().map(work).collect()
     }
 
     /// The values of the wanted rows of all pieces, one behind the other.
@@ -171,9 +138,11 @@ impl Over {
     /// Emits which values of a partition changed, and keeps the new ones. `values` are those of the wanted rows, from `next` on.
     fn settle(&mut self, key: &[u8], work: &Work, values: &EncodedRows, next: &mut usize) {
         let Some(held) = self.rows.values(0, key) else { return };
+        let rows = held.from(work.section.0.as_slice());
+        let rows = rows.take_while(|(row, _)| **row <= work.section.1);
         let (mut at, mut piece) = (0, 0);
         let mut settled: Vec<(RowBytes, Vec<RowBytes>)> = Vec::new();
-        for (row, held) in held.iter() {
+        for (row, held) in rows {
             let mut now: Vec<&[u8]> = Vec::new();
             for place in at..at + held.count() {
                 while work.pieces.get(piece).is_some_and(|of| of.wanted.end <= place) {
@@ -222,12 +191,57 @@ struct Given {
     rests: Strings,
 }
 
-/// What has to be computed of a partition.
-#[derive(Default)]
+/// What has to be computed of a section of a partition.
 struct Work {
+    /// The first row and the last one.
+    section: (RowBytes, RowBytes),
+    /// By places in the section.
     pieces: Vec<Piece>,
     /// Where the rows of the first piece are in [`Given`].
     first: usize,
+}
+
+/// What has to be computed again in a section, from its first row to its last.
+fn section_work(
+    affected: Affected,
+    key: &[u8],
+    (values, first, last): (&Values<Held>, RowBytes, RowBytes),
+    touched: &[RowBytes],
+    given: &mut Given,
+) -> Work {
+    let rows = || values.from(first.as_slice()).take_while(|(row, _)| **row <= last);
+    // Where in the section rows have changed: rows that are there several times count as often.
+    let (mut at, mut next) = (0, touched.partition_point(|touched| *touched < first));
+    let mut changed: Vec<Range<usize>> = Vec::new();
+    for (row, held) in rows() {
+        while touched.get(next).is_some_and(|touched| touched < row) {
+            // Gone, and never emitted.
+            next += 1;
+        }
+        let count = held.count();
+        if touched.get(next) == Some(row) {
+            changed.push(at..at + count);
+            next += 1;
+        }
+        at += count;
+    }
+    let pieces = affected.pieces(&changed, at);
+    // The rows of the pieces, one behind the other. Without any, values are only taken away, if at all.
+    let begin = given.rests.len();
+    let (mut at, mut piece) = (0, 0);
+    for (row, held) in rows().take_while(|_| !pieces.is_empty()) {
+        for place in at..at + held.count() {
+            while pieces.get(piece).is_some_and(|of| of.given.end <= place) {
+                piece += 1;
+            }
+            if pieces.get(piece).is_some_and(|of| of.given.contains(&place)) {
+                given.keys.push(key);
+                given.rests.push(row.as_slice());
+            }
+        }
+        at += held.count();
+    }
+    Work { pieces, first: begin, section: (first, last) }
 }
 
 /// Tells by which weights the values of a row changed. A row has few of them: most are there once.
@@ -262,15 +276,17 @@ impl Operator for Over {
         let groups = Groups::of(laid_out.keys.iter());
         let mut given = Given::default();
         let mut work = Vec::new();
+        let mut keys = Vec::new();
         for group in groups.iter() {
             let touched = self.add(&laid_out, group, &changes);
             let key = laid_out.keys.row(group[0] as usize);
-            work.push(self.piece(key, &touched, &mut given));
+            work.extend(self.work(key, &touched, &mut given));
+            keys.resize(work.len(), key);
         }
         let values = self.compute(&work, &given)?;
         let mut next = 0;
-        for (group, work) in groups.iter().zip(&work) {
-            self.settle(laid_out.keys.row(group[0] as usize), work, &values, &mut next);
+        for (key, work) in keys.into_iter().zip(&work) {
+            self.settle(key, work, &values, &mut next);
         }
         self.layout.emit(&self.operator, out)
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{OverFunction, Reach};
+use crate::state::{RowBytes, Values};
 
 /// How far a change reaches: the values of so many rows before it and behind it may be others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,50 @@ impl Affected {
         Self::Near { before: affected.0, after: affected.1 }
     }
 
-    /// The pieces of a partition of `rows` rows in which something was changed at these places, which ascend: rows
+    /// The parts of a partition in which something has to be computed again, each from a first row to a last one: what changed rows affect, and what
+    /// the functions look at from there. `count` says how often a row is there.
+    pub fn sections<W>(
+        self,
+        values: &Values<W>,
+        touched: &[RowBytes],
+        count: impl Fn(&W) -> usize,
+    ) -> Vec<(RowBytes, RowBytes)> {
+        let mut all = values.iter().map(|(row, _)| row);
+        let Some(first) = all.next() else { return Vec::new() };
+        let whole = (first.clone(), all.next_back().unwrap_or(first).clone());
+        let Self::Near { before, after } = self else { return vec![whole] };
+        let reach = before.saturating_add(after);
+        // Where much has changed, it is cheaper to walk over all rows once.
+        if touched.len().saturating_mul(reach.saturating_mul(2).saturating_add(1)) >= values.len() {
+            return vec![whole];
+        }
+        // The row that is so far away, and so are all of its kind.
+        let away = |rows: &mut dyn Iterator<Item = (&'_ RowBytes, &'_ W)>| {
+            let (mut left, mut last) = (reach, None);
+            for (row, with) in rows {
+                if left == 0 {
+                    break;
+                }
+                left = left.saturating_sub(count(with));
+                last = Some(row.clone());
+            }
+            last
+        };
+        let mut sections: Vec<(RowBytes, RowBytes)> = Vec::new();
+        for row in touched.iter().filter(|row| values.get(row.as_slice()).is_some()) {
+            let last = away(&mut values.from(row.as_slice()).skip(1));
+            let last = last.unwrap_or_else(|| row.clone());
+            let first = away(&mut values.before(row.as_slice()).rev());
+            let first = first.unwrap_or_else(|| row.clone());
+            match sections.last_mut() {
+                Some(section) if first <= section.1 => section.1 = last,
+                _ => sections.push((first, last)),
+            }
+        }
+        sections
+    }
+
+    /// The pieces of a partition, or a section of one, of `rows` rows in which something was changed at these places, which ascend: rows
     /// that are new, and places from which rows are gone.
     pub fn pieces(self, changed: &[Range<usize>], rows: usize) -> Vec<Piece> {
         let Self::Near { before, after } = self else {

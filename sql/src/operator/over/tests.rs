@@ -142,6 +142,42 @@ proptest! {
         prop_assert_eq!(&subtasks.result, &answer(&sql, &net(&rows, &stream)), "{}", sql);
     }
 
+    /// In a large partition only what is around changes is looked at, and that is enough.
+    #[test]
+    fn changes_in_large_partitions_reach_as_far_as_frames_do(
+        functions in some_of([&ROWS[1..4], &ROWS[8..10], &ROWS_AHEAD[..3], &ROWS_AHEAD[4..6]].concat()),
+        values in proptest::collection::vec((0i64..90, proptest::option::weighted(0.8, 0i64..6)), 200),
+        changes in proptest::collection::vec((0u32..200, -2i64..3), 1..60),
+        batch in 1usize..4,
+        stop in 0usize..40,
+    ) {
+        let rows = table([
+            values.iter().map(|_| Some(0)).collect(),
+            values.iter().map(|row| Some(row.0)).collect(),
+            values.iter().map(|row| row.1).collect(),
+        ]);
+        let sql = query(&functions, "PARTITION BY p ORDER BY o, v");
+        let spec = spec(&sql, &rows);
+        let mut subtasks = Subtasks::new(move || Over::new(spec.clone()).unwrap(), vec![0], 1);
+        let mut stream: Stream = (0..150).map(|row| (row, 1)).collect();
+        subtasks.process(pick(&rows, &stream, true));
+        for (number, changes) in changes.chunks(batch).enumerate() {
+            if number == stop {
+                subtasks.restart(2);
+            }
+            let changes: Stream = changes.iter().filter(|(_, weight)| *weight != 0).copied().collect();
+            subtasks.process(pick(&rows, &changes, true));
+            stream.extend(changes);
+        }
+        // Of equal rows, what one lacks another has.
+        let mut weights: std::collections::BTreeMap<(i64, Option<i64>), (u32, i64)> = Default::default();
+        for (row, weight) in stream {
+            weights.entry(values[row as usize]).or_insert((row, 0)).1 += weight;
+        }
+        let stream: Stream = weights.into_values().collect();
+        prop_assert_eq!(&subtasks.result, &answer(&sql, &net(&rows, &stream)), "{}", sql);
+    }
+
     /// Rows that come in event time get their values once, and they are those of all rows that were not late.
     #[test]
     fn values_in_event_time_are_final(

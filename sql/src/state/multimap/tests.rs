@@ -46,6 +46,12 @@ fn content(map: &Multimap) -> Model {
             let backwards: Vec<_> = values.iter().rev().map(|(value, _)| value.clone()).collect();
             let forwards: Vec<_> = values.iter().map(|(value, _)| value.clone()).collect();
             assert_eq!(backwards.into_iter().rev().collect::<Vec<_>>(), forwards);
+            for at in 0..41u8 {
+                let parts = values.before(&[at]).chain(values.from(&[at]));
+                assert!(parts.map(|(value, _)| value).eq(&forwards));
+                assert!(values.before(&[at]).all(|(value, _)| value.as_slice() < &[at][..]));
+                assert!(values.from(&[at]).all(|(value, _)| value.as_slice() >= &[at][..]));
+            }
         }
     }
     content

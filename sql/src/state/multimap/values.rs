@@ -1,6 +1,7 @@
 //! The values of one key of a [`Multimap`](super::Multimap), in order.
 
 use std::collections::{BTreeMap, btree_map};
+use std::ops::Bound;
 
 use crate::state::RowBytes;
 
@@ -76,6 +77,28 @@ impl<W> Values<W> {
         match &self.all {
             Ordered::Few(list) => Iter(Walk::Few(list.iter())),
             Ordered::Many(tree) => Iter(Walk::Many(tree.iter())),
+        }
+    }
+
+    /// As [`Values::iter`], from a value on, whether it is there or not.
+    pub fn from(&self, value: &[u8]) -> Iter<'_, W> {
+        match &self.all {
+            Ordered::Few(list) => Iter(Walk::Few(list[place(list, value)..].iter())),
+            Ordered::Many(tree) => {
+                let bounds = (Bound::Included(value), Bound::Unbounded);
+                Iter(Walk::Part(tree.range::<[u8], _>(bounds)))
+            }
+        }
+    }
+
+    /// As [`Values::iter`], up to a value, and without it.
+    pub fn before(&self, value: &[u8]) -> Iter<'_, W> {
+        match &self.all {
+            Ordered::Few(list) => Iter(Walk::Few(list[..place(list, value)].iter())),
+            Ordered::Many(tree) => {
+                let bounds = (Bound::Unbounded, Bound::Excluded(value));
+                Iter(Walk::Part(tree.range::<[u8], _>(bounds)))
+            }
         }
     }
 
@@ -231,6 +254,11 @@ impl<W> Values<W> {
     }
 }
 
+/// Where in a list a value is, or would be.
+fn place<W>(list: &[(RowBytes, Slot<W>)], value: &[u8]) -> usize {
+    list.partition_point(|(have, _)| have.as_slice() < value)
+}
+
 fn note(noted: &mut Vec<RowBytes>, crowded: &mut u32, value: RowBytes) {
     noted.push(value);
     if noted.len() >= *crowded as usize {
@@ -246,6 +274,7 @@ pub struct Iter<'a, W>(Walk<'a, W>);
 enum Walk<'a, W> {
     Few(std::slice::Iter<'a, (RowBytes, Slot<W>)>),
     Many(btree_map::Iter<'a, RowBytes, Slot<W>>),
+    Part(btree_map::Range<'a, RowBytes, Slot<W>>),
 }
 
 impl<'a, W> Iterator for Iter<'a, W> {
@@ -255,6 +284,7 @@ impl<'a, W> Iterator for Iter<'a, W> {
         match &mut self.0 {
             Walk::Few(list) => list.next().map(|(value, slot)| (value, &slot.with)),
             Walk::Many(tree) => tree.next().map(|(value, slot)| (value, &slot.with)),
+            Walk::Part(tree) => tree.next().map(|(value, slot)| (value, &slot.with)),
         }
     }
 
@@ -262,6 +292,7 @@ impl<'a, W> Iterator for Iter<'a, W> {
         match &self.0 {
             Walk::Few(list) => list.size_hint(),
             Walk::Many(tree) => tree.size_hint(),
+            Walk::Part(tree) => tree.size_hint(),
         }
     }
 }
@@ -271,6 +302,7 @@ impl<W> DoubleEndedIterator for Iter<'_, W> {
         match &mut self.0 {
             Walk::Few(list) => list.next_back().map(|(value, slot)| (value, &slot.with)),
             Walk::Many(tree) => tree.next_back().map(|(value, slot)| (value, &slot.with)),
+            Walk::Part(tree) => tree.next_back().map(|(value, slot)| (value, &slot.with)),
         }
     }
 }

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::cast;
 
 use crate::Result;
-use crate::plan::WindowTvf;
+use crate::plan::{WindowTvf, is_processing_time};
 use crate::stream::planner::planning;
 
 /// What a column of GROUP BY says of the window.
@@ -89,32 +89,6 @@ impl<'a> Windowed<'a> {
             processing_time: is_processing_time(&function.input, &function.time),
             by_partition: keys.is_some() && keys == partition,
         }))
-    }
-}
-
-/// True if an expression over the rows of a plan is `PROCTIME()`.
-pub(in crate::stream) fn is_processing_time(plan: &LogicalPlan, expr: &Expr) -> bool {
-    match expr {
-        Expr::ScalarFunction(function) => function.name().eq_ignore_ascii_case("proctime"),
-        Expr::Alias(alias) => is_processing_time(plan, &alias.expr),
-        Expr::Cast(cast) => is_processing_time(plan, &cast.expr),
-        Expr::Column(column) => {
-            let Some(at) = plan.schema().maybe_index_of_column(column) else { return false };
-            match plan {
-                LogicalPlan::Projection(projection) => {
-                    is_processing_time(&projection.input, &projection.expr[at])
-                }
-                LogicalPlan::SubqueryAlias(alias) => {
-                    let below = alias.input.schema().columns().into_iter().nth(at);
-                    below.is_some_and(|column| {
-                        is_processing_time(&alias.input, &Expr::Column(column))
-                    })
-                }
-                LogicalPlan::Filter(filter) => is_processing_time(&filter.input, expr),
-                _ => false,
-            }
-        }
-        _ => false,
     }
 }
 
