@@ -123,7 +123,7 @@ fn rows_that_are_inserted_are_there_for_the_next_statement() {
     let server = Server::start(dir.path());
     with_client(&server, async |client| {
         client.batch_execute(TABLES).await.expect("tables are made");
-        client.execute(insert, &[]).await.expect("rows are taken");
+        assert_eq!(client.execute(insert, &[]).await.expect("rows are taken"), 2);
         let batch = "SET execution.runtime_mode = batch";
         client.batch_execute(batch).await.expect("the setting is known");
         let row = client.query_one(query, &[]).await.expect("there is a count");

@@ -204,15 +204,18 @@ impl Connection {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let name = job.name();
-        let notice = if waits {
-            let wait = self.ask(move |_| job.wait().map_err(|error| to_wire(&error, "", 0)));
+        let (notice, rows) = if waits {
+            let wait = self.ask(move |_| {
+                let end = job.wait().map_err(|error| to_wire(&error, "", 0))?;
+                Ok((end, job.rows_written()))
+            });
             self.unless_cancelled(cancelled, wait).await??
         } else {
-            format!("job `{name}` is running; SHOW JOBS lists jobs")
+            (format!("job `{name}` is running; SHOW JOBS lists jobs"), 0)
         };
         let notice = ErrorInfo::new("NOTICE".to_owned(), "00000".to_owned(), notice);
         client.feed(PgWireBackendMessage::NoticeResponse(NoticeResponse::from(notice))).await?;
-        client.feed(complete("INSERT 0 0")).await?;
+        client.feed(complete(&format!("INSERT 0 {rows}"))).await?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use riverrun_dataflow::{Clock, Job, Resources};
+use riverrun_dataflow::{Clock, Job, OperatorKind, Resources};
 use riverrun_jobmanager::JobHandle;
 use riverrun_log_store::TopicConfig;
 use riverrun_sql::session::{Engine, Host, JobSummary, RunningJob, Submission};
@@ -215,5 +215,11 @@ impl RunningJob for Running {
 
     fn state(&self) -> String {
         self.handle.status().state.to_string()
+    }
+
+    fn rows_written(&self) -> u64 {
+        let status = self.handle.status();
+        let sinks = status.operators.iter().filter(|of| of.kind == OperatorKind::Sink);
+        sinks.map(|sink| sink.records_in).sum()
     }
 }

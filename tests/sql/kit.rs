@@ -123,6 +123,9 @@ impl RunningJob for Running {
     fn state(&self) -> String {
         self.handle.status().state.to_string()
     }
+    fn rows_written(&self) -> u64 {
+        self.handle.wait().map_or(0, |report| report.records_written())
+    }
 }
 
 /// Runs a script; jobs to their end. The rows of its last query.

@@ -104,4 +104,7 @@ pub trait RunningJob: Send + Sync {
 
     /// Its state: `RUNNING`, `FINISHED`, ...
     fn state(&self) -> String;
+
+    /// How many rows have come to its tables so far, in this run.
+    fn rows_written(&self) -> u64;
 }
