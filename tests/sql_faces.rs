@@ -311,8 +311,175 @@ fn the_catalog_can_be_read_as_postgresqls() {
             .expect("columns");
         let columns: Vec<(String, String)> =
             rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let expected = [("id", "int8"), ("name", "text")];
+        let expected = [("id", "bigint"), ("name", "text")];
         assert_eq!(columns, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    });
+}
+
+/// The rows of a query as lines, values separated by `|`.
+async fn lines(client: &Client, query: &str) -> Vec<String> {
+    let answer = client.simple_query(query).await;
+    let answer = answer.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    let mut lines = Vec::new();
+    for message in answer {
+        if let SimpleQueryMessage::Row(row) = message {
+            let values: Vec<&str> = (0..row.len()).map(|at| row.get(at).unwrap_or("")).collect();
+            lines.push(values.join("|"));
+        }
+    }
+    lines
+}
+
+#[test]
+fn object_mappers_drivers_and_dashboards_find_their_way() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute(TABLES).await.expect("tables can be made");
+        for (query, expected) in [
+            // Names of schemas, without PostgreSQL's own.
+            (
+                "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname NOT LIKE 'pg/_' || '%' ESCAPE '/' ORDER BY nspname",
+                vec!["information_schema", "public"],
+            ),
+            // Columns, with their defaults and comments.
+            (
+                "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+                 CASE WHEN a.atthasdef THEN (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef AS d \
+                 WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END, (SELECT max(t.typname) FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid), \
+                 (SELECT n.nspname FROM pg_catalog.pg_namespace AS n WHERE n.oid = c.relnamespace), \
+                 c.oid = CAST('public.numbers' AS REGCLASS) \
+                 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid \
+                 WHERE c.relname IN ('numbers') AND c.relkind = ANY (ARRAY['r', 'v']) ORDER BY a.attnum",
+                vec!["id|bigint||int8|public|t", "name|text||text|public|t"],
+            ),
+            // Keys and indexes, of which there are none.
+            (
+                "SELECT k.conname, array_agg(CAST(k.attname AS TEXT) ORDER BY k.ord) FROM (SELECT con.conname AS conname, a.attname AS attname, \
+                 generate_subscripts(con.conkey, 1) AS ord FROM pg_catalog.pg_constraint AS con JOIN pg_catalog.pg_attribute AS a \
+                 ON a.attnum = ANY (con.conkey)) AS k GROUP BY k.conname",
+                vec![],
+            ),
+            (
+                "SELECT i.relname, (information_schema._pg_expandarray(x.indkey)).n FROM pg_catalog.pg_class i \
+                 JOIN pg_catalog.pg_index x ON x.indexrelid = i.oid",
+                vec![],
+            ),
+            // Types, in the order of the search path.
+            (
+                "SELECT t.typname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+                 LEFT JOIN (SELECT ns.oid AS o, s.r FROM pg_namespace ns JOIN (SELECT g.r, (current_schemas(false))[g.r] AS nspname \
+                 FROM generate_series(1, array_upper(current_schemas(false), 1)) AS g(r)) AS s USING (nspname)) AS p ON p.o = t.typnamespace \
+                 WHERE (t.typrelid = 0 OR (SELECT c.relkind = 'c' FROM pg_class c WHERE c.oid = t.typrelid)) \
+                 AND t.typname OPERATOR(pg_catalog.~) '^int[48]$' AND t.typname <> ALL ('{int2,int4}'::text[]) AND t.typarray = to_regtype('int8[]') IS NULL ORDER BY p.r, 1",
+                vec!["int8"],
+            ),
+            // A column beside all columns, and several without a name.
+            (
+                "SELECT n.oid, n.*, NULL, NULL FROM pg_catalog.pg_namespace n WHERE nspname = 'public'",
+                vec!["2200|2200|public|10|||"],
+            ),
+            (
+                "SELECT count(*) > 0 FROM pg_catalog.pg_get_keywords() WHERE word = 'tumble'",
+                vec!["t"],
+            ),
+            // Dashboards: the version, tables and columns of the search path.
+            ("SELECT current_setting('server_version_num')::int / 100 AS version", vec!["1500"]),
+            (
+                "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND quote_ident(table_schema) IN \
+                 (SELECT trim(s[i]) FROM generate_series(1, array_upper(string_to_array(current_setting('search_path'), ','), 1)) AS i, \
+                 string_to_array(current_setting('search_path'), ',') AS s) ORDER BY 1",
+                vec!["doubled", "numbers"],
+            ),
+        ] {
+            assert_eq!(lines(client, query).await, expected, "{query}");
+        }
+        let named = client.prepare("SELECT 1, now() IS NULL AS b, count(*) FROM numbers").await;
+        let named = named.expect("it can be prepared");
+        let names: Vec<&str> = named.columns().iter().map(|column| column.name()).collect();
+        // A result that is taken back has its `op` in front.
+        assert_eq!(names, ["op", "EXPR$0", "b", "EXPR$2"]);
+    });
+}
+
+#[test]
+fn dashboards_ask_for_a_range_of_time() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client
+            .batch_execute(
+                "SET execution.runtime_mode = batch; \
+                 CREATE TABLE visits (at_ TIMESTAMP(3), n INT) WITH ('connector' = 'riverrun', 'topic' = 'visits', 'format' = 'json'); \
+                 INSERT INTO visits VALUES (TIMESTAMP '2020-01-01 00:00:10', 1), (TIMESTAMP '2020-01-01 00:01:10', 2), \
+                 (TIMESTAMP '2020-01-01 00:01:50', 3), (TIMESTAMP '2020-01-02 00:00:00', 9)",
+            )
+            .await
+            .expect("rows can be written");
+        let range = "\"at_\" BETWEEN '2020-01-01T00:00:00Z' AND '2020-01-01T06:00:00.123Z'";
+        let rows = format!(
+            "SELECT \"at_\" AS \"time\", n FROM \"public\".\"visits\" WHERE {range} ORDER BY 1"
+        );
+        assert_eq!(
+            lines(client, &rows).await,
+            ["2020-01-01 00:00:10|1", "2020-01-01 00:01:10|2", "2020-01-01 00:01:50|3"]
+        );
+        let groups = format!(
+            "SELECT floor(extract(epoch from at_)/60)*60 AS \"time\", sum(n) AS \"sum\" FROM visits WHERE {range} GROUP BY 1 ORDER BY 1"
+        );
+        assert_eq!(lines(client, &groups).await, ["1577836800|1", "1577836860|5"]);
+    });
+}
+
+#[test]
+fn parameters_have_the_type_of_what_they_stand_beside() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute("SET execution.runtime_mode = batch").await.expect("a setting");
+        client.batch_execute(TABLES).await.expect("tables can be made");
+        let insert = client.prepare("INSERT INTO numbers VALUES ($1, $2), ($3, UPPER($4))").await;
+        let insert = insert.expect("it can be prepared");
+        client.execute(&insert, &[&1i64, &"a", &2i64, &"b"]).await.expect("rows are written");
+        let some = "INSERT INTO numbers (name, id) SELECT $1, $2";
+        client.execute(some, &[&"c", &3i64]).await.expect("a row is written");
+        let query = "SELECT id, name FROM numbers WHERE id > $1 AND id < $2 + 1 AND name IN ($3, $4) ORDER BY id LIMIT $5";
+        let rows = client.query(query, &[&0i64, &3i64, &"a", &"B", &5i64]).await.expect("rows");
+        let rows: Vec<(i64, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert_eq!(rows, [(1, "a".to_owned()), (2, "B".to_owned())]);
+        let query = "SELECT id FROM numbers WHERE id = ANY($1) AND name = ANY($2) ORDER BY id";
+        let arrays =
+            client.query(query, &[&vec![1i64, 3], &vec!["c", "it's"]]).await.expect("rows");
+        assert_eq!(arrays.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [3]);
+        let nothing = client.query(query, &[&Vec::<i64>::new(), &vec!["c"]]).await.expect("rows");
+        assert!(nothing.is_empty());
+    });
+}
+
+#[test]
+fn a_query_without_end_is_followed_with_a_cursor() {
+    let dir = folder();
+    with_topics(dir.path());
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute(TABLES).await.expect("tables can be made");
+        client.batch_execute("INSERT INTO numbers VALUES (1, 'a'), (2, 'b')").await.expect("rows");
+        let declare =
+            "BEGIN; DECLARE follow NO SCROLL CURSOR FOR SELECT id FROM numbers WHERE id > 0";
+        client.batch_execute(declare).await.expect("a cursor");
+        let mut seen = lines(client, "FETCH FORWARD 2 FROM follow").await;
+        client.batch_execute("INSERT INTO numbers VALUES (3, 'c'), (4, 'd')").await.expect("rows");
+        seen.extend(lines(client, "FETCH 1 FROM follow").await);
+        seen.extend(lines(client, "FETCH NEXT FROM follow").await);
+        seen.sort_unstable();
+        assert_eq!(seen, ["1", "2", "3", "4"]);
+        client.batch_execute("CLOSE follow").await.expect("the query stops");
+        let more = "DECLARE more CURSOR FOR SELECT id FROM numbers WHERE id > $1";
+        client.execute(more, &[&3i64]).await.expect("a cursor with a parameter");
+        assert_eq!(lines(client, "FETCH 1 FROM more").await, ["4"]);
+        client.batch_execute("COMMIT").await.expect("all cursors are closed");
+        let gone = client.simple_query("FETCH 1 FROM more").await.expect_err("it is closed");
+        assert_eq!(gone.code(), Some(&SqlState::INVALID_CURSOR_NAME));
     });
 }
 

@@ -6,11 +6,14 @@ use bytes::Bytes;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use pgwire::api::Type;
 use pgwire::error::PgWireResult;
-use postgres_types::FromSql;
+use postgres_types::{FromSql, Kind};
 
 use super::errors::plain;
+use super::types::array_of;
 use crate::sql::script::replace_parameters;
 use crate::sql::values::write_hex;
+
+mod arrays;
 
 /// The type that a parameter has for the client: the one it named, else the one that the statement says in a cast behind it
 /// (`$1::BIGINT`, `CAST($1 AS BIGINT)`), else the one that follows from what it stands beside (`id = $1`), else TEXT.
@@ -39,7 +42,7 @@ fn cast_type(statement: &str, number: usize) -> Option<Type> {
         ("AS", name) => name,
         _ => return None,
     };
-    Some(match name {
+    let item = match name {
         "BOOLEAN" | "BOOL" => Type::BOOL,
         "TINYINT" | "SMALLINT" | "INT2" => Type::INT2,
         "INT" | "INTEGER" | "INT4" => Type::INT4,
@@ -50,8 +53,13 @@ fn cast_type(statement: &str, number: usize) -> Option<Type> {
         "TIME" => Type::TIME,
         "TIMESTAMP" => Type::TIMESTAMP,
         "TIMESTAMP_LTZ" | "TIMESTAMPTZ" => Type::TIMESTAMPTZ,
+        "TEXT" | "STRING" | "VARCHAR" => Type::TEXT,
+        "OID" => Type::OID,
         _ => return None,
-    })
+    };
+    // `$1::BIGINT[]`
+    let is_array = word(at + 2) == ":" && word(at + 4) == "[" && word(at + 5) == "]";
+    Some(if is_array { array_of(&item) } else { item })
 }
 
 /// The statement with literals for its parameters.
@@ -75,9 +83,10 @@ pub(super) fn bind(
         .map(|(at, (data_type, value))| match value {
             None => Ok("NULL".to_owned()),
             Some(bytes) if is_binary(at) => from_binary(data_type, bytes),
-            Some(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => Ok(literal(data_type, text)),
-                Err(_) => Err("not UTF-8".into()),
+            Some(bytes) => match (std::str::from_utf8(bytes), data_type.kind()) {
+                (Ok(text), Kind::Array(item)) => arrays::from_text(item, text),
+                (Ok(text), _) => Ok(literal(data_type, text)),
+                (Err(_), _) => Err("not UTF-8".into()),
             },
         })
         .enumerate()
@@ -109,8 +118,12 @@ pub(super) fn unbound(statement: &str, types: &[Type]) -> String {
 }
 
 /// What a type is called in SQL; `None` if its literals say it themselves.
-fn sql_type(data_type: &Type) -> Option<&'static str> {
-    Some(match *data_type {
+fn sql_type(data_type: &Type) -> Option<String> {
+    if let Kind::Array(item) = data_type.kind() {
+        let item = sql_type(item);
+        return Some(format!("ARRAY<{}>", item.as_deref().unwrap_or("STRING")));
+    }
+    let name = match *data_type {
         Type::BOOL => "BOOLEAN",
         Type::INT2 => "SMALLINT",
         Type::INT4 => "INT",
@@ -124,7 +137,8 @@ fn sql_type(data_type: &Type) -> Option<&'static str> {
         Type::TIMESTAMPTZ => "TIMESTAMP_LTZ(3)",
         Type::BYTEA => "BYTES",
         _ => return None,
-    })
+    };
+    Some(name.to_owned())
 }
 
 /// A literal from a value's text.
@@ -153,6 +167,9 @@ fn literal(data_type: &Type, text: &str) -> String {
 
 /// A literal from a value in binary.
 fn from_binary(data_type: &Type, bytes: &[u8]) -> Result<String, Unreadable> {
+    if let Kind::Array(item) = data_type.kind() {
+        return arrays::from_binary(item, bytes);
+    }
     fn read<'a, T: FromSql<'a>>(data_type: &Type, bytes: &'a [u8]) -> Result<T, Unreadable> {
         T::from_sql(data_type, bytes)
     }

@@ -38,7 +38,7 @@ pub(super) fn postgres_type(data_type: &DataType) -> Type {
 }
 
 /// The type of arrays of a type; arrays of what has none are JSON.
-fn array_of(item: &Type) -> Type {
+pub(super) fn array_of(item: &Type) -> Type {
     match *item {
         Type::BOOL => Type::BOOL_ARRAY,
         Type::INT2 => Type::INT2_ARRAY,
@@ -54,6 +54,7 @@ fn array_of(item: &Type) -> Type {
         Type::TIMESTAMPTZ => Type::TIMESTAMPTZ_ARRAY,
         Type::INTERVAL => Type::INTERVAL_ARRAY,
         Type::TEXT => Type::TEXT_ARRAY,
+        Type::OID => Type::OID_ARRAY,
         _ => Type::JSON,
     }
 }

@@ -1,9 +1,12 @@
 //! Which types the parameters of a statement have.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use arrow_schema::DataType;
-use datafusion::sql::sqlparser::ast::{Expr, LimitClause, SelectItem, SetExpr, Value};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, LimitClause, SelectItem, SetExpr, Value, VisitMut, VisitorMut,
+};
 
 use super::Session;
 use crate::catalog::Table;
@@ -29,10 +32,17 @@ impl Session {
 
     fn of_query(&self, query: &QueryText) -> BTreeMap<usize, DataType> {
         let mut types = BTreeMap::new();
-        let planned = self.with_planner(0, |planner| planner.plan(&query.query));
+        let mut plain = query.query.clone();
+        let mut any = Any(Vec::new());
+        let _ = plain.visit(&mut any);
+        let planned = self.with_planner(0, |planner| planner.plan(&plain));
         let found = planned.ok().and_then(|plan| plan.get_parameter_types().ok());
         for (id, data_type) in found.into_iter().flatten() {
             if let (Some(number), Some(data_type)) = (number_of(&id), data_type) {
+                let data_type = match any.0.contains(&number) {
+                    true => DataType::new_list(data_type, true),
+                    false => data_type,
+                };
                 types.insert(number, data_type);
             }
         }
@@ -45,6 +55,24 @@ impl Session {
             }
         }
         types
+    }
+}
+
+/// Replaces `x = ANY($1)` by `x IN ($1)`, of which DataFusion knows what `$1` has to be. Keeps the numbers: these parameters are arrays.
+struct Any(Vec<usize>);
+
+impl VisitorMut for Any {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } = expr
+            && let Some(number) = parameter(right)
+        {
+            self.0.push(number);
+            let (expr_of, list) = (left.clone(), vec![right.as_ref().clone()]);
+            *expr = Expr::InList { expr: expr_of, list, negated: false };
+        }
+        ControlFlow::Continue(())
     }
 }
 

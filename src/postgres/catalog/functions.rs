@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use pgwire::api::Type;
+use postgres_types::Kind;
 
 use super::tables::{self, OWNER};
 use super::{DATABASE, Snapshot};
@@ -107,7 +108,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<ScalarUDF> {
         "current_schemas",
         list,
         Arc::new(|arguments| {
-            let schemas = ["pg_catalog", "public"].map(|name| ScalarValue::from(name));
+            let schemas = ["pg_catalog", "public"].map(ScalarValue::from);
             // Those that are searched unasked come if they are asked for.
             let from = usize::from(argument(arguments, 0) != Some("true"));
             let schemas = ScalarValue::new_list_nullable(&schemas[from..], &DataType::Utf8);
@@ -197,26 +198,32 @@ fn format_type(oid: i64, modifier: i64) -> String {
     let Some(data_type) = u32::try_from(oid).ok().and_then(Type::from_oid) else {
         return "???".to_owned();
     };
-    let name = |data_type: &Type| match *data_type {
-        Type::BOOL => "boolean".to_owned(),
-        Type::INT2 => "smallint".to_owned(),
-        Type::INT4 => "integer".to_owned(),
-        Type::INT8 => "bigint".to_owned(),
-        Type::FLOAT4 => "real".to_owned(),
-        Type::FLOAT8 => "double precision".to_owned(),
-        Type::TIME => "time without time zone".to_owned(),
-        Type::TIMESTAMP => "timestamp without time zone".to_owned(),
-        Type::TIMESTAMPTZ => "timestamp with time zone".to_owned(),
-        Type::VARCHAR => "character varying".to_owned(),
-        Type::NUMERIC if modifier >= 4 => {
+    match data_type.kind() {
+        Kind::Array(item) => format!("{}[]", type_in_words(item)),
+        _ if data_type == Type::NUMERIC && modifier >= 4 => {
             format!("numeric({},{})", (modifier - 4) >> 16, (modifier - 4) & 0xffff)
         }
-        _ => data_type.name().to_owned(),
-    };
-    match data_type.kind() {
-        postgres_types::Kind::Array(item) => format!("{}[]", name(item)),
-        _ => name(&data_type),
+        _ => type_in_words(&data_type),
     }
+}
+
+/// What standard SQL calls a type.
+pub(super) fn type_in_words(data_type: &Type) -> String {
+    let name = match *data_type {
+        Type::BOOL => "boolean",
+        Type::INT2 => "smallint",
+        Type::INT4 => "integer",
+        Type::INT8 => "bigint",
+        Type::FLOAT4 => "real",
+        Type::FLOAT8 => "double precision",
+        Type::TIME => "time without time zone",
+        Type::TIMESTAMP => "timestamp without time zone",
+        Type::TIMESTAMPTZ => "timestamp with time zone",
+        Type::VARCHAR => "character varying",
+        _ if matches!(data_type.kind(), Kind::Array(_)) => "ARRAY",
+        _ => data_type.name(),
+    };
+    name.to_owned()
 }
 
 /// A function whose value follows from the text of its arguments.

@@ -100,7 +100,11 @@ fn name_of(expr: &Expr) -> String {
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
         Expr::CompoundFieldAccess { root, .. } => name_of(root),
         Expr::Cast { expr, data_type, .. } => match name_of(expr) {
-            name if name == NAMELESS => data_type.to_string().to_lowercase(),
+            name if name == NAMELESS || matches!(**expr, Expr::Cast { .. }) => {
+                let name = data_type.to_string().to_lowercase();
+                let name = name.split('(').next().unwrap_or_default();
+                name.rsplit('.').next().unwrap_or_default().to_owned()
+            }
             name => name,
         },
         Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => "bool".to_owned(),

@@ -4,6 +4,7 @@ use arrow_array::RecordBatch;
 use datafusion::common::{DataFusionError, ScalarValue};
 
 use super::columns::EMPTY_INFORMATION;
+use super::functions::type_in_words;
 use super::tables::{OWNER, number, table, text};
 use super::{DATABASE, Snapshot};
 use crate::postgres::types::postgres_type;
@@ -34,7 +35,7 @@ pub(super) fn all(
                 number(ordinal),
                 ScalarValue::Null,
                 text(nullable),
-                text(data_type.name()),
+                text(&type_in_words(&data_type)),
                 ScalarValue::Null,
                 ScalarValue::Null,
                 ScalarValue::Null,

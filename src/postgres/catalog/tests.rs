@@ -129,7 +129,7 @@ fn what_drivers_ask_is_answered() {
         ask(
             "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = 'orders' ORDER BY ordinal_position"
         ),
-        ["id|int8|NO", "at|timestamp|YES", "price|numeric|YES"]
+        ["id|bigint|NO", "at|timestamp without time zone|YES", "price|numeric|YES"]
     );
     assert_eq!(
         ask("SELECT 'orders'::regclass::oid = c.oid FROM pg_class c WHERE relname = 'orders'"),
