@@ -8,7 +8,7 @@
 //! | [`Line`](crate::Line) | [`Lines`] | [`ToLines`] |
 //! | any serde type | [`Json`] | [`ToJson`] |
 //! | access logs | [`Nginx`] | |
-//! | columns as they are | [`ArrowColumns`](arrow::ArrowColumns) | [`ToArrow`](arrow::ToArrow) |
+//! | columns as they are | [`ArrowColumns`](arrow::ArrowColumns), [`ArrowTable`](arrow::ArrowTable) | [`ToArrow`](arrow::ToArrow) |
 //! | columns | [`NginxFields`], [`TableDecoder`](table::TableDecoder) | [`ColumnsToJson`](crate::columns::ColumnsToJson), [`TableEncoder`](table::TableEncoder) |
 
 pub mod arrow;
@@ -59,11 +59,11 @@ pub trait ColumnDecoder: Clone + Send + Sync + 'static {
     fn describe(&self) -> String;
 
     /// Whether a topic that is configured like this can be read; the reason if not. Those of records can, unless the decoder says
-    /// otherwise.
+    /// otherwise. It is asked before the first batch, and may take what it needs to know of the topic.
     ///
     /// # Errors
     /// The reason.
-    fn check_topic(&self, config: &TopicConfig) -> Result<(), String> {
+    fn check_topic(&mut self, config: &TopicConfig) -> Result<(), String> {
         holds_records(config)
     }
 
@@ -96,6 +96,13 @@ fn holds_records(config: &TopicConfig) -> Result<(), String> {
         RecordFormat::Arrow => {
             Err("it is columnar (format=arrow): read its columns, not records".to_owned())
         }
+    }
+}
+
+fn takes_records(config: &TopicConfig) -> Result<(), String> {
+    match config.format {
+        RecordFormat::Rows => Ok(()),
+        RecordFormat::Arrow => Err("it is columnar (format=arrow), and gets records".to_owned()),
     }
 }
 
@@ -175,6 +182,15 @@ pub trait ColumnEncoder: Clone + Send + Sync + 'static {
         &[]
     }
 
+    /// Whether a topic that is configured like this takes what it makes; the reason if not. Those of records do, unless the encoder
+    /// says otherwise. It is asked before the first batch, and may take what it needs to know of the topic.
+    ///
+    /// # Errors
+    /// The reason.
+    fn check_topic(&mut self, config: &TopicConfig) -> Result<(), String> {
+        takes_records(config)
+    }
+
     /// Encodes all rows.
     ///
     /// # Errors
@@ -184,7 +200,7 @@ pub trait ColumnEncoder: Clone + Send + Sync + 'static {
 
 /// A decoder of either kind, as sources drive it.
 pub(crate) trait BatchDecoder: Send {
-    fn check_topic(&self, config: &TopicConfig) -> Result<(), String> {
+    fn check_topic(&mut self, config: &TopicConfig) -> Result<(), String> {
         holds_records(config)
     }
     fn decode(&mut self, records: &BatchRecords<'_>, rejects: &mut Rejects) -> Result<()>;
@@ -225,7 +241,7 @@ impl<D: RowDecoder> BatchDecoder for DecodedRows<D> {
 pub(crate) struct DecodedColumns<D>(pub(crate) D);
 
 impl<D: ColumnDecoder> BatchDecoder for DecodedColumns<D> {
-    fn check_topic(&self, config: &TopicConfig) -> Result<(), String> {
+    fn check_topic(&mut self, config: &TopicConfig) -> Result<(), String> {
         self.0.check_topic(config)
     }
     fn is_full(&self) -> bool {
@@ -246,6 +262,9 @@ impl<D: ColumnDecoder> BatchDecoder for DecodedColumns<D> {
 pub(crate) trait BatchEncoder: Send {
     fn topic_settings(&self) -> &[(String, String)] {
         &[]
+    }
+    fn check_topic(&mut self, config: &TopicConfig) -> Result<(), String> {
+        takes_records(config)
     }
     fn encode(&mut self, operator: &str, batch: Batch, out: &mut impl RecordOut) -> Result<()>;
 }
@@ -274,6 +293,9 @@ pub(crate) struct EncodedColumns<E>(pub(crate) E);
 impl<E: ColumnEncoder> BatchEncoder for EncodedColumns<E> {
     fn topic_settings(&self) -> &[(String, String)] {
         self.0.topic_settings()
+    }
+    fn check_topic(&mut self, config: &TopicConfig) -> Result<(), String> {
+        self.0.check_topic(config)
     }
     fn encode(&mut self, operator: &str, batch: Batch, out: &mut impl RecordOut) -> Result<()> {
         self.0.encode(&batch.into_columns(operator)?, out)

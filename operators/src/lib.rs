@@ -32,7 +32,9 @@ pub mod source;
 
 pub use line::Line;
 pub use sink::{ColumnSinks, Delivery, SharedWriter, Sinks, TopicOutput};
-pub use source::{End, GeneratorInput, Numbers, SocketInput, Sources, Start, TopicInput};
+pub use source::{
+    End, GeneratorInput, Numbers, SocketInput, Sources, Start, TopicCheck, TopicInput,
+};
 
 pub mod aggregate;
 pub mod process;

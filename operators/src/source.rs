@@ -31,7 +31,7 @@ use crate::format::{ColumnDecoder, DecodedColumns, DecodedRows, OnError, RowDeco
 
 pub use generator::{GeneratorInput, Numbers};
 pub use socket::SocketInput;
-pub use topic::{End, Start, TopicInput};
+pub use topic::{End, Start, TopicCheck, TopicInput};
 
 /// Adds sources to an [`Environment`].
 ///

@@ -2,7 +2,7 @@
 //!
 //! | connector | file | source | sink |
 //! |---|---|---|---|
-//! | `riverrun` (`kafka`, `upsert-kafka`) | `connector/topic.rs` | a topic of the log | append, upsert or changelog, exactly once |
+//! | `riverrun` (`kafka`, `upsert-kafka`) | `connector/topic.rs` | a topic of the log, of records or columns | append, upsert or changelog, exactly once |
 //! | `filesystem` | `connector/filesystem.rs` | files of a folder | append, exactly once |
 //! | `socket` | `connector/socket.rs` | lines of a TCP service | |
 //! | `datagen` | `connector/datagen.rs` | made-up rows | |
@@ -27,7 +27,7 @@ mod topic;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_schema::SchemaRef;
-use riverrun_dataflow::{Columns, DataStream, Environment};
+use riverrun_dataflow::{Columns, DataStream, Environment, Resources};
 use riverrun_operators::Start;
 use riverrun_operators::format::table::sql_type;
 
@@ -258,6 +258,29 @@ fn read_only(table: &Table) -> Error {
     ))
 }
 
+/// Whether these columns of a table can be read as it is now: whether its topic is there, and holds them.
+///
+/// # Errors
+/// [`Error::Invalid`] saying what is missing or does not fit, and what to do about it.
+pub fn check_source(table: &Table, columns: &[usize], resources: &Resources) -> Result<()> {
+    match connector(table)? {
+        Connector::Topic => topic::TopicTable::of(table)?.check(columns, resources),
+        _ => Ok(()),
+    }
+}
+
+/// Makes what a table's rows are written to, if it can and must be made: its topic. Who reads the table finds it there before the
+/// first row was written.
+///
+/// # Errors
+/// [`Error::Invalid`] saying why if the topic is there and takes other rows.
+pub fn make(table: &Table, resources: &Resources) -> Result<()> {
+    match connector(table)? {
+        Connector::Topic => topic::TopicTable::of(table)?.make(resources),
+        _ => Ok(()),
+    }
+}
+
 /// Ends a stream in a table. The stream's columns are `schema`: those of [`Table::sink_schema`], in that order, then the weights if there
 /// are some.
 ///
@@ -272,9 +295,13 @@ pub fn sink(
     check_schema(table, schema)?;
     if input.retracts && sink_mode(table)? == SinkMode::Append {
         return Err(Error::Refused(format!(
-            "the query takes rows back that it has given, and table `{}` only takes rows that stay: declare a PRIMARY KEY, or write to a \
+            "the query takes rows back that it has given, and table `{}` only takes rows that stay: {}, or write to a \
              table with 'format' = 'debezium-json'",
-            table.name
+            table.name,
+            match table.option("format") {
+                Some("arrow") => "set 'changelog.mode' = 'all'",
+                _ => "declare a PRIMARY KEY",
+            }
         )));
     }
     match connector(table)? {

@@ -2,7 +2,8 @@
 //!
 //! Such a topic is created with `format=arrow` and a schema, in its configuration, which never changes. A log batch is one IPC
 //! message; its offsets count rows. [`ToArrow`] writes them, [`ArrowColumns`] reads them: a column is not copied but points into the
-//! mapping of the segment, and those that nobody reads are not looked at. [`JsonRows`] shows them to people.
+//! mapping of the segment, and those that nobody reads are not looked at. [`ArrowTable`] finds them by their names, as SQL declares them.
+//! [`JsonRows`] shows them to people.
 //!
 //! ```
 //! use riverrun_log_store::{Store, StoreOptions};
@@ -24,13 +25,16 @@
 
 mod decoder;
 mod encoder;
+mod fit;
 mod rows;
 mod schema;
+mod table;
 
 pub use decoder::ArrowColumns;
 pub use encoder::ToArrow;
 pub use rows::JsonRows;
 pub use schema::{describe_schema, schema_of_topic, topic_settings};
+pub use table::{ArrowTable, ArrowTableColumn};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@
 //! that is redone after a crash can never reach a later transaction of the same producer.
 
 mod committer;
+mod target;
 mod writer;
 
 use std::sync::Arc;
@@ -17,9 +18,7 @@ use riverrun_dataflow::{
     Barrier, Batch, DataStream, Error, Operator, OperatorContext, OperatorState, Output, Resources,
     Result, Snapshot, codec,
 };
-use riverrun_log_store::{
-    Compression, ErrorKind, ProducerIdentity, RecordFormat, Store, TopicConfig, TransactionOwner,
-};
+use riverrun_log_store::{Compression, ErrorKind, ProducerIdentity, Store, TransactionOwner};
 use serde::{Deserialize, Serialize};
 
 use self::committer::TopicCommitter;
@@ -232,61 +231,12 @@ impl<E: BatchEncoder> TopicSink<E> {
         };
         Ok(())
     }
-
-    /// The topic's number of partitions; it is created if it is not there.
-    fn create_topic(&self, job: &str) -> Result<u32> {
-        use riverrun_log_store::Error as LogError;
-        match self.store.topic(&self.output.topic) {
-            Ok(topic) => return self.check_topic(job, &topic.config),
-            Err(LogError::UnknownTopic { .. }) => {}
-            Err(error) => return Err(self.output.failed(error)),
-        }
-        let mut config =
-            TopicConfig { partitions: self.output.partitions, ..TopicConfig::default() };
-        let settings = self.output.settings.iter().chain(self.encoder.topic_settings());
-        let settings: Vec<(&str, &str)> =
-            settings.map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        config.set_all(&settings).map_err(|error| Error::InvalidJob {
-            job: job.to_owned(),
-            reason: format!("topic `{}` cannot be made: {error}", self.output.topic),
-        })?;
-        match self.store.create_topic(&self.output.topic, config) {
-            // Another subtask was faster.
-            Ok(_) | Err(LogError::TopicExists { .. }) => {}
-            Err(error) => return Err(self.output.failed(error)),
-        }
-        let topic = self.store.topic(&self.output.topic);
-        let topic = topic.map_err(|error| self.output.failed(error))?;
-        self.check_topic(job, &topic.config)
-    }
-
-    /// What the encoder makes must be what the topic takes.
-    fn check_topic(&self, job: &str, config: &TopicConfig) -> Result<u32> {
-        let wanted = self.encoder.topic_settings();
-        let fits = match config.format {
-            RecordFormat::Rows => wanted.is_empty(),
-            RecordFormat::Arrow => {
-                !wanted.is_empty()
-                    && wanted.iter().all(|(key, value)| config.get(key).as_ref() == Some(value))
-            }
-        };
-        if fits {
-            return Ok(config.partitions);
-        }
-        let what = match (config.format, wanted.is_empty()) {
-            (RecordFormat::Arrow, true) => "it is columnar (format=arrow), and gets records",
-            (RecordFormat::Arrow, false) => "it is columnar, with other columns than it gets",
-            (RecordFormat::Rows, _) => "it holds records, and gets columns (format=arrow)",
-        };
-        let reason = format!("it cannot write topic `{}` like this: {what}", self.output.topic);
-        Err(Error::InvalidJob { job: job.to_owned(), reason })
-    }
 }
 
 impl<E: BatchEncoder> Operator for TopicSink<E> {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.operator.clone_from(&context.operator);
-        let partitions = self.create_topic(&context.job)?;
+        let partitions = self.output.ensure(&self.store, &mut self.encoder, &context.job)?;
         self.writer = Some(TopicWriter::open(&self.store, &self.output, partitions, context)?);
         if self.output.delivery == Delivery::ExactlyOnce {
             self.key = format!("{}/{}", self.key, context.subtask.index);

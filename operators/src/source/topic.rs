@@ -1,5 +1,6 @@
 //! The committed records of a topic.
 
+mod check;
 mod input;
 mod split;
 
@@ -14,6 +15,7 @@ use riverrun_dataflow::{
 };
 use riverrun_log_store::{Decompressor, Store};
 
+pub use self::check::TopicCheck;
 pub use self::input::{End, Start, TopicInput};
 use self::split::{Progress, Split, TaskWaker};
 use super::alarm::Alarm;
@@ -115,20 +117,17 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
         let positions = restored.map(|state| state.positions).unwrap_or_default();
         let topic = &self.input.topic;
         let what = || format!("reading topic `{topic}`");
-        let partitions = match self.store.topic(topic) {
-            Ok(info) => {
-                if let Err(reason) = self.decoder.check_topic(&info.config) {
-                    let reason = format!("it cannot read topic `{topic}` like this: {reason}");
-                    return Err(Error::InvalidJob { job: context.job.clone(), reason });
-                }
-                info.config.partitions
-            }
+        let partitions = match check::look(&self.store, topic, &mut self.decoder)? {
+            TopicCheck::Fits { partitions } => partitions,
             // Trying again does not make a topic.
-            Err(error @ riverrun_log_store::Error::UnknownTopic { .. }) => {
-                let reason = format!("it reads a topic that is not there: {error}");
+            TopicCheck::Missing => {
+                let reason = format!("it reads topic `{topic}`, which is not there: make it first");
                 return Err(Error::InvalidJob { job: context.job.clone(), reason });
             }
-            Err(error) => return Err(Error::io(what(), error)),
+            TopicCheck::Unfit(reason) => {
+                let reason = format!("it cannot read topic `{topic}` like this: {reason}");
+                return Err(Error::InvalidJob { job: context.job.clone(), reason });
+            }
         };
         let ours =
             |p: &u32| p % context.parallelism == context.subtask.index && self.input.reads(*p);

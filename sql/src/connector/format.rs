@@ -16,25 +16,74 @@ enum Name {
     Raw,
     Debezium,
     Nginx,
+    Arrow,
 }
 
-const NAMES: [(&str, Name); 5] = [
+const NAMES: [(&str, Name); 6] = [
     ("json", Name::Json),
     ("csv", Name::Csv),
     ("raw", Name::Raw),
     ("debezium-json", Name::Debezium),
     ("nginx", Name::Nginx),
+    ("arrow", Name::Arrow),
 ];
 
-/// The format of values: `format`, or `value.format` with options that begin with `value.`.
+/// How a topic holds rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Format {
+    /// Each as a record.
+    Records(TableFormat),
+    /// Many together, as columns.
+    Arrow,
+}
+
+impl Format {
+    /// Name in SQL.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Records(format) => format.name(),
+            Self::Arrow => "arrow",
+        }
+    }
+
+    /// Whether it always says of rows whether they come or go.
+    pub(super) fn retracts(&self) -> bool {
+        self.of_records().is_some_and(TableFormat::retracts)
+    }
+
+    /// Whether it can say of rows whether they come or go.
+    pub(super) fn can_retract(&self) -> bool {
+        *self == Self::Arrow || self.retracts()
+    }
+
+    /// How records stand for rows, if rows are records.
+    pub(super) fn of_records(&self) -> Option<&TableFormat> {
+        match self {
+            Self::Records(format) => Some(format),
+            Self::Arrow => None,
+        }
+    }
+}
+
+/// The format of values where rows are lines.
 pub(super) fn of_value(options: &Options<'_>) -> Result<TableFormat> {
+    match of_topic(options)? {
+        Format::Records(format) => Ok(format),
+        Format::Arrow => Err(options.wrong(
+            "the format arrow is for topics ('connector' = 'riverrun'): lines hold one row each",
+        )),
+    }
+}
+
+/// The format of values: `format`, or `value.format` with options that begin with `value.`.
+pub(super) fn of_topic(options: &Options<'_>) -> Result<Format> {
     match (options.text("format"), options.text("value.format")) {
         (Some(_), Some(_)) => {
             Err(options.wrong("'format' and 'value.format' are the same: leave one of them out"))
         }
         (None, Some(_)) => named(options, "value.format", "value."),
         _ => {
-            options.required("format", "one of json, csv, raw, debezium-json, nginx")?;
+            options.required("format", "one of json, csv, raw, debezium-json, nginx, arrow")?;
             named(options, "format", "")
         }
     }
@@ -44,15 +93,19 @@ pub(super) fn of_value(options: &Options<'_>) -> Result<TableFormat> {
 pub(super) fn of_key(options: &Options<'_>) -> Result<Option<TableFormat>> {
     match options.text("key.format") {
         None => Ok(None),
-        Some(_) => named(options, "key.format", "key.").map(Some),
+        Some(_) => match named(options, "key.format", "key.")? {
+            Format::Records(format) => Ok(Some(format)),
+            Format::Arrow => Err(options.wrong("a key cannot be arrow")),
+        },
     }
 }
 
-fn named(options: &Options<'_>, key: &str, prefix: &str) -> Result<TableFormat> {
+fn named(options: &Options<'_>, key: &str, prefix: &str) -> Result<Format> {
     let Some(name) = options.choice(key, &NAMES)? else {
         return Err(options.wrong(format!("the option '{key}' is missing")));
     };
-    Ok(match name {
+    Ok(Format::Records(match name {
+        Name::Arrow => return Ok(Format::Arrow),
         Name::Json => TableFormat::Json(json(options, &format!("{prefix}json"))?),
         Name::Csv => TableFormat::Csv(csv(options, &format!("{prefix}csv"))?),
         Name::Raw => TableFormat::Raw(raw(options, &format!("{prefix}raw"))?),
@@ -63,7 +116,7 @@ fn named(options: &Options<'_>, key: &str, prefix: &str) -> Result<TableFormat> 
             TableFormat::DebeziumJson(DebeziumOptions { schema_include, json })
         }
         Name::Nginx => TableFormat::Nginx,
-    })
+    }))
 }
 
 fn json(options: &Options<'_>, prefix: &str) -> Result<JsonOptions> {

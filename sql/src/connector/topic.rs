@@ -3,19 +3,29 @@
 //! A table without a primary key takes rows that stay. With one it is an **upsert** table: a record replaces the earlier one of its key, one
 //! without a value removes it, and the topic is compacted. With the format debezium-json it is a changelog. `changelog.mode` says
 //! otherwise where that is possible.
+//!
+//! With the format arrow the topic is columnar (`topic/columnar.rs`): rows that stay, or changes with their weights, but no keys.
+//! `topic/bounds.rs` reads where reading begins and ends, `topic/mode.rs` what a record does to the rows of its key.
+
+mod bounds;
+mod columnar;
+mod mode;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arrow_schema::FieldRef;
-use riverrun_dataflow::{Columns, DataStream, Environment};
+use riverrun_dataflow::{Columns, DataStream, Environment, Resources};
 use riverrun_operators::format::OnError;
 use riverrun_operators::format::table::{
     EncoderLayout, KeyLayout, LayoutColumn, Metadata, Origin, TableDecoder, TableEncoder,
     TableFormat, TableLayout, WriteMode,
 };
-use riverrun_operators::{ColumnSinks, Delivery, End, Sources, Start, TopicInput, TopicOutput};
+use riverrun_operators::{
+    ColumnSinks, Delivery, End, Sources, Start, TopicCheck, TopicInput, TopicOutput,
+};
 
+use super::format::Format;
 use super::options::Options;
 use super::{ScanOptions, SinkMode, SourceStream, format};
 use crate::Result;
@@ -25,7 +35,7 @@ use crate::catalog::{ColumnKind, Table};
 pub(super) struct TopicTable<'a> {
     table: &'a Table,
     topic: String,
-    format: TableFormat,
+    format: Format,
     key: Option<TableFormat>,
     /// Positions of the columns that make the key, in its order.
     key_columns: Vec<usize>,
@@ -67,17 +77,22 @@ impl<'a> TopicTable<'a> {
         if topic.contains(';') {
             return Err(options.bad("topic", &topic, "the name of one topic"));
         }
-        let format = format::of_value(&options)?;
+        let format = format::of_topic(&options)?;
         let key_format = format::of_key(&options)?;
-        let mode = mode(table, &options, &format)?;
-        let key_columns = key_columns(table, &options, mode)?;
+        let mode = mode::mode(table, &options, &format)?;
+        let key_columns = mode::key_columns(table, &options, &format, mode)?;
         let key = match (key_format, key_columns.is_empty()) {
+            (Some(_), _) if format == Format::Arrow => {
+                return Err(options.wrong(
+                    "'key.format' is for formats of records: rows of a columnar topic have no keys",
+                ));
+            }
             (Some(key), false) => Some(key),
             (Some(_), true) => {
                 return Err(options.wrong("'key.format' needs 'key.fields', or a PRIMARY KEY"));
             }
             // Without a format of its own the key is written as the value is.
-            (None, false) => Some(format.clone()),
+            (None, false) => format.of_records().cloned(),
             (None, true) => None,
         };
         let except_key = options
@@ -93,9 +108,14 @@ impl<'a> TopicTable<'a> {
                 "no column is left for the value: set 'value.fields-include' = 'ALL', or declare one",
             ));
         }
-        let (start, start_offsets) = start(&options)?;
-        let (bounded, end) = end(&options)?;
+        let (start, start_offsets) = bounds::start(&options)?;
+        let (bounded, end) = bounds::end(&options)?;
         let on_error = on_error(&options, &topic)?;
+        if format == Format::Arrow && on_error != OnError::Fail {
+            return Err(options.wrong(
+                "'on-error' is for formats of records: columns are read as they are, or the batch is damaged and fails the job",
+            ));
+        }
         let idle_after = options.duration("scan.watermark.idle-timeout")?;
         let guarantees = [
             ("exactly-once", Delivery::ExactlyOnce),
@@ -124,7 +144,13 @@ impl<'a> TopicTable<'a> {
             partitions,
         };
         // All columns at once: what cannot be read is better said now.
-        made.decoder(&table.source_columns(), &ScanOptions::default())?;
+        let all = table.source_columns();
+        match &made.format {
+            Format::Records(format) => {
+                made.decoder(format, &all, &ScanOptions::default()).map(|_| ())?;
+            }
+            Format::Arrow => made.columns(&all).map(|_| ())?,
+        }
         Ok(made)
     }
 
@@ -136,7 +162,13 @@ impl<'a> TopicTable<'a> {
         self.mode == WriteMode::Upsert
     }
 
-    fn decoder(&self, columns: &[usize], scan: &ScanOptions) -> Result<TableDecoder> {
+    /// What reads records.
+    fn decoder(
+        &self,
+        format: &TableFormat,
+        columns: &[usize],
+        scan: &ScanOptions,
+    ) -> Result<TableDecoder> {
         let unfit = format::unfit(self.table);
         let column = |position: &usize| -> Result<LayoutColumn> {
             let column = &self.table.columns[*position];
@@ -165,7 +197,7 @@ impl<'a> TopicTable<'a> {
             fields: self.key_columns.iter().map(|at| self.field(*at)).collect(),
         });
         let layout = TableLayout {
-            format: self.format.clone(),
+            format: format.clone(),
             fields: self.value_columns.iter().map(|at| self.field(*at)).collect(),
             key,
             columns: columns.iter().map(column).collect::<Result<_>>()?,
@@ -206,9 +238,15 @@ impl<'a> TopicTable<'a> {
             true => Some(self.key_among(columns)?),
             false => None,
         };
+        let stream = match &self.format {
+            Format::Records(format) => {
+                env.from_topic_columns(input, self.decoder(format, columns, scan)?)
+            }
+            Format::Arrow => env.from_topic_columns(input, self.columns(columns)?),
+        };
         Ok(SourceStream {
-            stream: env.from_topic_columns(input, self.decoder(columns, scan)?),
-            retracts: self.is_upsert() || self.format.retracts(),
+            stream,
+            retracts: self.mode != WriteMode::Append,
             upsert,
             parallelism: env.parallelism(),
             bounded: self.bounded || self.end.is_some() || scan.bounded,
@@ -239,6 +277,33 @@ impl<'a> TopicTable<'a> {
     }
 
     pub(super) fn sink(&self, stream: &DataStream<Columns>) -> Result<()> {
+        match &self.format {
+            Format::Records(format) => {
+                stream.to_topic_columns(self.output(), self.encoder(format)?);
+            }
+            Format::Arrow => {
+                stream.to_topic_columns(self.output(), self.to_columns()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The topic as a sink has it.
+    fn output(&self) -> TopicOutput {
+        let mut output = TopicOutput::new(&self.topic).delivery(self.delivery);
+        if let Some(partitions) = self.partitions {
+            output = output.partitions(partitions);
+        }
+        if self.is_upsert() {
+            for (key, value) in super::COMPACTED {
+                output = output.setting(key, value);
+            }
+        }
+        output
+    }
+
+    /// What writes records.
+    fn encoder(&self, format: &TableFormat) -> Result<TableEncoder> {
         let unfit = format::unfit(self.table);
         // Columns come in the order of the table's, without those that are not written.
         let comes = self.table.sink_columns();
@@ -257,24 +322,56 @@ impl<'a> TopicTable<'a> {
             }
         }
         let layout = EncoderLayout {
-            format: self.format.clone(),
+            format: format.clone(),
             value: chosen(&self.value_columns),
             key: self.key.clone().map(|format| (format, chosen(&self.key_columns))),
             metadata,
             mode: self.mode,
         };
-        let encoder = TableEncoder::new(layout).map_err(unfit)?;
-        let mut output = TopicOutput::new(&self.topic).delivery(self.delivery);
-        if let Some(partitions) = self.partitions {
-            output = output.partitions(partitions);
-        }
-        if self.is_upsert() {
-            for (key, value) in super::COMPACTED {
-                output = output.setting(key, value);
+        TableEncoder::new(layout).map_err(unfit)
+    }
+
+    /// Makes the topic for what a sink would write, unless it is there.
+    pub(super) fn make(&self, resources: &Resources) -> Result<()> {
+        let (output, job) = (self.output(), &self.table.name);
+        let made = match &self.format {
+            Format::Records(format) => output.make(resources, self.encoder(format)?, job),
+            Format::Arrow => output.make(resources, self.to_columns()?, job),
+        };
+        made.map_err(|error| self.said(error))
+    }
+
+    /// Whether these columns can be read of the topic as it is now.
+    pub(super) fn check(&self, columns: &[usize], resources: &Resources) -> Result<()> {
+        let input = TopicInput::new(&self.topic);
+        let checked = match &self.format {
+            Format::Records(format) => {
+                input.check(resources, self.decoder(format, columns, &ScanOptions::default())?)
             }
+            Format::Arrow => input.check(resources, self.columns(columns)?),
+        };
+        let (table, topic) = (&self.table.name, &self.topic);
+        match checked? {
+            TopicCheck::Fits { .. } => Ok(()),
+            TopicCheck::Missing => Err(crate::Error::invalid(format!(
+                "table `{table}`: its topic `{topic}` is not there: INSERT INTO `{table}` makes it, and so does `riverrun topic \
+                 create {topic}{}`",
+                self.columns_option()
+            ))),
+            TopicCheck::Unfit(reason) => Err(crate::Error::invalid(format!(
+                "table `{table}` cannot be read from topic `{topic}`: {reason}"
+            ))),
         }
-        stream.to_topic_columns(output, encoder);
-        Ok(())
+    }
+
+    /// What an engine's error says about the table.
+    fn said(&self, error: riverrun_dataflow::Error) -> crate::Error {
+        match error {
+            riverrun_dataflow::Error::InvalidJob { reason, .. } => {
+                crate::Error::invalid(format!("table `{}`: {reason}", self.table.name))
+            }
+            other => other.into(),
+        }
     }
 }
 
@@ -282,139 +379,6 @@ impl<'a> TopicTable<'a> {
 fn physical(table: &Table) -> Vec<usize> {
     let physical = |at: &usize| matches!(table.columns[*at].kind, ColumnKind::Physical);
     (0..table.columns.len()).filter(physical).collect()
-}
-
-fn mode(table: &Table, options: &Options<'_>, format: &TableFormat) -> Result<WriteMode> {
-    let has_key = !table.primary_key.is_empty();
-    let needs_key = table.option("connector") == Some("upsert-kafka");
-    if needs_key && !has_key {
-        return Err(
-            options.wrong("the connector 'upsert-kafka' needs a PRIMARY KEY (..) NOT ENFORCED")
-        );
-    }
-    let modes = [
-        ("append", WriteMode::Append),
-        ("upsert", WriteMode::Upsert),
-        ("all", WriteMode::Changelog),
-    ];
-    let mode = match options.choice("changelog.mode", &modes)? {
-        Some(mode) => mode,
-        None if format.retracts() => WriteMode::Changelog,
-        None if has_key => WriteMode::Upsert,
-        None => WriteMode::Append,
-    };
-    match mode {
-        WriteMode::Upsert if !has_key => {
-            Err(options.wrong("'changelog.mode' = 'upsert' needs a PRIMARY KEY (..) NOT ENFORCED"))
-        }
-        WriteMode::Upsert | WriteMode::Append if format.retracts() => Err(options.wrong(format!(
-            "the format {} is for 'changelog.mode' = 'all'",
-            format.name()
-        ))),
-        WriteMode::Changelog if !format.retracts() => Err(options.wrong(format!(
-            "'changelog.mode' = 'all' needs a format that can take rows back, which {} cannot: use debezium-json",
-            format.name()
-        ))),
-        mode => Ok(mode),
-    }
-}
-
-/// Positions of the columns that make the key of a record: those of `key.fields`, or of an upsert table's primary key.
-fn key_columns(table: &Table, options: &Options<'_>, mode: WriteMode) -> Result<Vec<usize>> {
-    let names: Vec<&str> = match (options.text("key.fields"), mode) {
-        (Some(_), WriteMode::Upsert) => {
-            return Err(
-                options.wrong("'key.fields' is the PRIMARY KEY of an upsert table: leave it out")
-            );
-        }
-        (Some(fields), _) => fields.split(';').map(str::trim).filter(|f| !f.is_empty()).collect(),
-        (None, WriteMode::Upsert) => table.primary_key.iter().map(String::as_str).collect(),
-        (None, _) => Vec::new(),
-    };
-    let column = |name: &&str| {
-        let physical = |at: &usize| matches!(table.columns[*at].kind, ColumnKind::Physical);
-        table.position(name).filter(physical).ok_or_else(|| {
-            let columns = table.columns.iter().map(|column| column.name.as_str());
-            let hint = crate::catalog::nearest(name, columns)
-                .filter(|near| near != name)
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            options.wrong(format!("the key's `{name}` is no physical column{hint}"))
-        })
-    };
-    names.iter().map(column).collect()
-}
-
-fn start(options: &Options<'_>) -> Result<(Start, BTreeMap<u32, i64>)> {
-    #[derive(Clone, Copy)]
-    enum Mode {
-        Earliest,
-        Latest,
-        Timestamp,
-        Offsets,
-    }
-    // A job goes on from its checkpoint, not from what a consumer group has committed.
-    let modes = [
-        ("earliest-offset", Mode::Earliest),
-        ("latest-offset", Mode::Latest),
-        ("timestamp", Mode::Timestamp),
-        ("specific-offsets", Mode::Offsets),
-        ("group-offsets", Mode::Earliest),
-    ];
-    let mode = options.choice("scan.startup.mode", &modes)?.unwrap_or(Mode::Earliest);
-    let timestamp = options.number("scan.startup.timestamp-millis", 0)?;
-    let offsets = options.text("scan.startup.specific-offsets");
-    Ok(match (mode, timestamp) {
-        (Mode::Timestamp, None) => {
-            return Err(options
-                .wrong("'scan.startup.mode' = 'timestamp' needs 'scan.startup.timestamp-millis'"));
-        }
-        (Mode::Timestamp, Some(timestamp)) => (Start::Timestamp(timestamp), BTreeMap::new()),
-        (_, Some(_)) => {
-            return Err(options.wrong(
-                "'scan.startup.timestamp-millis' is for 'scan.startup.mode' = 'timestamp'",
-            ));
-        }
-        (Mode::Offsets, None) => {
-            (Start::Earliest, options.offsets("scan.startup.specific-offsets")?)
-        }
-        _ if offsets.is_some() => {
-            return Err(options.wrong(
-                "'scan.startup.specific-offsets' is for 'scan.startup.mode' = 'specific-offsets'",
-            ));
-        }
-        (Mode::Latest, None) => (Start::Latest, BTreeMap::new()),
-        (Mode::Earliest, None) => (Start::Earliest, BTreeMap::new()),
-    })
-}
-
-/// Whether the present end is the end, and another end.
-fn end(options: &Options<'_>) -> Result<(bool, Option<End>)> {
-    let modes = [
-        ("unbounded", 0),
-        ("latest-offset", 1),
-        ("timestamp", 2),
-        ("specific-offsets", 3),
-        ("group-offsets", 4),
-    ];
-    let mode = options.choice("scan.bounded.mode", &modes)?.unwrap_or(0);
-    let timestamp = options.number("scan.bounded.timestamp-millis", 0)?;
-    options.accept(&["scan.bounded.specific-offsets"]);
-    match mode {
-        0 => Ok((false, None)),
-        1 => Ok((true, None)),
-        2 => match timestamp {
-            Some(timestamp) => Ok((false, Some(End::Timestamp(timestamp)))),
-            None => Err(options
-                .wrong("'scan.bounded.mode' = 'timestamp' needs 'scan.bounded.timestamp-millis'")),
-        },
-        3 => {
-            let ends = options.offsets("scan.bounded.specific-offsets")?;
-            Ok((false, Some(End::Offsets(ends))))
-        }
-        _ => Err(options
-            .wrong("'scan.bounded.mode' = 'group-offsets' is not supported: there are no groups")),
-    }
 }
 
 /// What becomes of records that cannot be decoded; `name` is what the topic of dead letters is called after.

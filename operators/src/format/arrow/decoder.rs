@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::read_record_batch;
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, FieldRef, Schema, SchemaRef};
 use riverrun_dataflow::{Columns, Error, Result};
 use riverrun_log_store::{ColumnarRows, TopicConfig};
 
@@ -68,6 +68,22 @@ impl ArrowColumns {
         self.schema = Arc::new(projected);
         self.projection = Some(columns.into());
         Ok(self)
+    }
+
+    /// As [`ArrowColumns::project`], under the names and types of these fields, which must have the same layout.
+    pub(super) fn project_as(
+        mut self,
+        columns: &[usize],
+        fields: &[FieldRef],
+    ) -> Result<Self, UnfitTable> {
+        let mut all = self.topic_schema.fields().to_vec();
+        for (at, field) in columns.iter().zip(fields) {
+            if let Some(place) = all.get_mut(*at) {
+                *place = field.clone();
+            }
+        }
+        self.topic_schema = Arc::new(Schema::new(all));
+        self.project(columns)
     }
 
     /// Says which of the columns that are read is the event time (`Timestamp(Millisecond)`).
@@ -150,7 +166,7 @@ impl ColumnDecoder for ArrowColumns {
         "arrow".to_owned()
     }
 
-    fn check_topic(&self, config: &TopicConfig) -> Result<(), String> {
+    fn check_topic(&mut self, config: &TopicConfig) -> Result<(), String> {
         let schema = schema_of_topic(config).map_err(|error| error.to_string())?;
         if schema.fields() == self.topic_schema.fields() {
             return Ok(());

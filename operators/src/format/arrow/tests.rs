@@ -197,7 +197,7 @@ fn config(schema: &Schema) -> TopicConfig {
 fn the_schema_is_kept_by_the_topic() {
     let config = config(&schema());
     assert_eq!(schema_of_topic(&config).expect("columnar"), schema());
-    let format = ArrowColumns::of_topic(&config).expect("columnar");
+    let mut format = ArrowColumns::of_topic(&config).expect("columnar");
     assert_eq!(format.check_topic(&config), Ok(()));
     assert!(format.check_topic(&TopicConfig::default()).is_err());
     assert!(schema_of_topic(&TopicConfig::default()).is_err());

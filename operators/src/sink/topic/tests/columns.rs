@@ -5,6 +5,7 @@ use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use riverrun_dataflow::Columns;
+use riverrun_log_store::TopicConfig;
 
 use super::*;
 use crate::format::EncodedColumns;
@@ -120,7 +121,7 @@ fn a_topic_of_something_else_is_refused_at_once() {
     let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (&**k, &**v)).collect();
     store.create_topic_with("columns", &settings).unwrap();
     let Err(error) = try_open(&store, TopicOutput::new("columns")) else { panic!("other columns") };
-    assert!(error.to_string().contains("other columns"), "{error}");
+    assert!(error.to_string().contains("no column `id`, only `other` STRING"), "{error}");
     let encoder = ToJson::keyed_with(|_: &u32, _| {});
     let output = TopicOutput::new("columns");
     let mut sink = TopicSink::new(store.clone(), output, KEY, EncodedRows::new(encoder));
