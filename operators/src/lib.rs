@@ -33,7 +33,7 @@ pub mod source;
 pub use line::Line;
 pub use sink::{ColumnSinks, Delivery, SharedWriter, Sinks, TopicOutput};
 pub use source::{
-    End, GeneratorInput, Numbers, SocketInput, Sources, Start, TopicCheck, TopicInput,
+    End, GeneratorInput, Numbers, SocketInput, Sources, Span, Start, TopicCheck, TopicInput, Wanted,
 };
 
 pub mod aggregate;

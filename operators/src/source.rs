@@ -31,7 +31,7 @@ use crate::format::{ColumnDecoder, DecodedColumns, DecodedRows, OnError, RowDeco
 
 pub use generator::{GeneratorInput, Numbers};
 pub use socket::SocketInput;
-pub use topic::{End, Start, TopicCheck, TopicInput};
+pub use topic::{End, Span, Start, TopicCheck, TopicInput, Wanted};
 
 /// Adds sources to an [`Environment`].
 ///

@@ -17,7 +17,7 @@ mod lower;
 mod net;
 mod scan;
 
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
@@ -25,7 +25,7 @@ pub use lower::lower;
 pub use net::net_rows;
 pub(crate) use scan::{BatchScan, scan};
 
-use crate::plan::{config_options, invalid};
+use crate::plan::{config_options, invalid, pruned, read_less};
 use crate::{Error, Result};
 
 /// Starts a batch query. Must be called, and the stream polled, within a tokio runtime.
@@ -33,12 +33,29 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Invalid`] for what cannot be planned; the stream fails with what happens while it is read.
 pub async fn execute(plan: &LogicalPlan, parallelism: u32) -> Result<SendableRecordBatchStream> {
-    let plan = lower(plan.clone())?;
     let config = SessionConfig::from(config_options()).with_target_partitions(parallelism as usize);
     let context = SessionContext::new_with_config(config);
-    let physical = context.state().create_physical_plan(&plan).await.map_err(invalid)?;
+    let state = context.state();
+    let plan = prepared(plan, &state)?;
+    let physical =
+        state.query_planner().create_physical_plan(&plan, &state).await.map_err(invalid)?;
     datafusion::physical_plan::execute_stream(physical, context.task_ctx())
         .map_err(|error| Error::Engine(failed(&error)))
+}
+
+/// For each scan of a batch query that leaves out records: the table, and what is read.
+///
+/// # Errors
+/// As [`execute`].
+pub fn pruned_scans(plan: &LogicalPlan) -> Result<Vec<String>> {
+    let context = SessionContext::new_with_config(SessionConfig::from(config_options()));
+    Ok(pruned(&prepared(plan, &context.state())?))
+}
+
+/// The plan as DataFusion runs it: filters come closer to the scans than they can where event time is in the way.
+fn prepared(plan: &LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+    let plan = lower(plan.clone())?;
+    state.optimize(&plan).and_then(read_less).map_err(invalid)
 }
 
 /// What went wrong while a batch query was read.

@@ -28,11 +28,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_schema::SchemaRef;
 use riverrun_dataflow::{Columns, DataStream, Environment, Resources};
-use riverrun_operators::Start;
 use riverrun_operators::format::table::sql_type;
+use riverrun_operators::{Start, Wanted};
 
 use self::options::Options;
 use crate::catalog::{ColumnKind, Table};
+use crate::plan::Needs;
 use crate::{Error, Result};
 
 /// How a table is to be scanned, beside what its own options say.
@@ -42,13 +43,20 @@ pub struct ScanOptions {
     pub bounded: bool,
     /// Where reading begins, in place of what the table says.
     pub start: Option<Start>,
-    /// Only records whose `timestamp`, in milliseconds since 1970, is this or later are needed: earlier ones may be left out, and
-    /// are where that saves work.
-    pub timestamp_from: Option<i64>,
-    /// Only records of these partitions are needed. As `timestamp_from`.
-    pub partitions: Option<Vec<u32>>,
+    /// Only these records are needed: others may be left out, and are where that saves work.
+    pub records: Wanted,
     /// Of columns that hold rows, by their position in the table: the fields that are needed. The others are null where that saves work.
     pub fields: BTreeMap<usize, BTreeSet<String>>,
+}
+
+impl ScanOptions {
+    /// A scan of no more than what is needed, by the positions of a relation's columns, which are the table's source columns.
+    pub(crate) fn needing(needs: &Needs, table: &Table, bounded: bool) -> Self {
+        let read = table.source_columns();
+        let fields = needs.fields.iter();
+        let fields = fields.filter_map(|(at, fields)| Some((*read.get(*at)?, fields.clone())));
+        Self { bounded, start: None, records: needs.records.clone(), fields: fields.collect() }
+    }
 }
 
 /// A table's rows in a job.
@@ -248,6 +256,16 @@ pub(crate) fn columns_to_read(table: &Table, columns: &[usize]) -> Vec<usize> {
         read.extend(key.filter(|at| !columns.contains(at)));
     }
     read
+}
+
+/// Of the records that a query needs, those that a scan can be told to keep to.
+pub(crate) fn records_to_read(table: &Table, needed: Wanted) -> Wanted {
+    match sink_mode(table) {
+        Ok(SinkMode::Append) => needed,
+        // What an earlier record says must be known even if it is too old to be asked for; but all of a key are in one partition.
+        Ok(_) => Wanted { partitions: needed.partitions, ..Wanted::default() },
+        Err(_) => Wanted::default(),
+    }
 }
 
 fn read_only(table: &Table) -> Error {

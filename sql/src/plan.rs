@@ -16,6 +16,7 @@
 //! | `plan/versions.rs`, `plan/temporal_join.rs` | `FOR SYSTEM_TIME AS OF`: [`TemporalJoin`] |
 //! | `plan/output.rs` | the types of a result |
 //! | `plan/copies.rs` | rows that are kept once, with a count |
+//! | `plan/reading.rs`, `plan/parts.rs`, `plan/pruning.rs` | how little of each table is to be read: fields, records |
 //! | `plan/constant.rs` | rows that a plan itself holds |
 
 mod constant;
@@ -26,7 +27,10 @@ mod headings;
 mod lateral;
 mod names;
 mod output;
+mod parts;
+mod pruning;
 mod query;
+mod reading;
 mod relation;
 mod temporal_join;
 mod versions;
@@ -40,10 +44,12 @@ pub use names::FindTable;
 #[cfg(test)]
 pub(crate) use names::Names;
 pub use query::{QueryPlanner, config_options};
+pub use reading::{Needs, pruned, read_less};
 pub use relation::{Relation, Rows};
 pub use temporal_join::{AsOf, TemporalJoin};
 pub use windowing::{WindowKind, WindowTvf};
 
 pub(crate) use fields::RowFields;
 pub(crate) use query::invalid;
+pub(crate) use reading::needs_of;
 pub(crate) use versions::is_processing_time;

@@ -8,7 +8,6 @@
 //! |---|---|
 //! | `stream/planned.rs` | a stream and what is known of it |
 //! | `stream/planner.rs` | the walk; expressions |
-//! | `stream/parts.rs` | which parts of rows within rows are read |
 //! | `stream/shared.rs` | what is used more than once |
 //! | `stream/scan.rs` | tables, event time, constant rows |
 //! | `stream/windows.rs` | windowing functions |
@@ -27,7 +26,6 @@ mod calc;
 mod clock_tests;
 mod join;
 mod over;
-mod parts;
 mod planned;
 mod planner;
 mod rank;

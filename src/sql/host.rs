@@ -1,11 +1,9 @@
 //! What the SQL engine finds in this process: the store's topics and metadata, and the jobs that run here.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use riverrun_dataflow::{Clock, Job, OperatorKind, Resources};
 use riverrun_jobmanager::JobHandle;
-use riverrun_log_store::TopicConfig;
 use riverrun_sql::session::{Engine, Host, JobSummary, RunningJob, Submission};
 use riverrun_sql::{Error, Result};
 
@@ -94,24 +92,6 @@ impl Host for EmbeddedHost {
             }
         }
         Ok(())
-    }
-
-    fn create_topic(
-        &self,
-        name: &str,
-        partitions: u32,
-        configs: &BTreeMap<String, String>,
-    ) -> Result<()> {
-        if self.topic_exists(name) {
-            return Ok(());
-        }
-        let mut config = TopicConfig { partitions, ..TopicConfig::default() };
-        let settings: Vec<(&str, &str)> =
-            configs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        config
-            .set_all(&settings)
-            .and_then(|()| self.store().create_topic(name, config))
-            .map_err(|error| Error::io(format!("making topic `{name}`"), error))
     }
 
     fn delete_topic(&self, name: &str) -> Result<()> {

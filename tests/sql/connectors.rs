@@ -4,7 +4,7 @@ use riverrun_sql::session::Session;
 
 use crate::kit::{Cluster, run, sorted_rows};
 
-fn session() -> Session {
+pub fn session() -> Session {
     let mut session = Session::new(Cluster::engine());
     // Jobs end where their sources end.
     run(&mut session, "SET 'execution.until-caught-up' = 'true'").unwrap();
@@ -12,7 +12,7 @@ fn session() -> Session {
 }
 
 /// The rows of a query, which are the same in both modes.
-fn rows(session: &mut Session, query: &str) -> Vec<String> {
+pub fn rows(session: &mut Session, query: &str) -> Vec<String> {
     let mut of = |mode: &str| {
         run(session, &format!("SET 'execution.runtime-mode' = '{mode}'")).unwrap();
         let rows = run(session, query).unwrap_or_else(|error| panic!("{query}: {error}"));
@@ -23,7 +23,7 @@ fn rows(session: &mut Session, query: &str) -> Vec<String> {
     batch
 }
 
-fn error(session: &mut Session, script: &str) -> String {
+pub fn error(session: &mut Session, script: &str) -> String {
     run(session, script).expect_err(script).to_string()
 }
 
@@ -35,7 +35,7 @@ const VALUES: &str = "(TRUE, CAST(-128 AS TINYINT), CAST(7 AS SMALLINT), -5, 900
     (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)";
 
 #[test]
-fn every_type_comes_back_from_json_and_csv_in_topics_and_files() {
+fn every_type_comes_back_from_every_format_in_topics_and_files() {
     let mut session = session();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display();
@@ -45,6 +45,8 @@ fn every_type_comes_back_from_json_and_csv_in_topics_and_files() {
         ("iso", "'connector' = 'riverrun', 'topic' = 'iso', 'format' = 'json', 'json.timestamp-format.standard' = 'ISO-8601'".to_owned()),
         ("csv", "'connector' = 'riverrun', 'topic' = 'csv', 'format' = 'csv', 'csv.null-literal' = 'NULL'".to_owned()),
         ("changes", "'connector' = 'riverrun', 'topic' = 'changes', 'format' = 'debezium-json'".to_owned()),
+        ("columns", "'connector' = 'riverrun', 'topic' = 'columns', 'format' = 'arrow'".to_owned()),
+        ("weighted", "'connector' = 'riverrun', 'topic' = 'weighted', 'format' = 'arrow', 'changelog.mode' = 'all'".to_owned()),
         ("files", format!("'connector' = 'filesystem', 'path' = '{path}/files', 'format' = 'csv', 'csv.null-literal' = 'NULL', 'csv.field-delimiter' = ';'")),
         ("lines", format!("'connector' = 'filesystem', 'path' = '{path}/lines', 'format' = 'json'")),
     ] {

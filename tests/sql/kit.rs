@@ -1,6 +1,5 @@
 //! A host for sessions: the embedded cluster on a store in a folder of its own.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +7,6 @@ use arrow_array::RecordBatch;
 use riverrun::embedded::{EmbeddedCluster, MachineClock};
 use riverrun_dataflow::{Clock, Job, Resources};
 use riverrun_jobmanager::JobHandle;
-use riverrun_log_store::TopicConfig;
 use riverrun_sql::session::{Engine, Host, JobSummary, Outcome, RunningJob, Session, Submission};
 use riverrun_sql::{Error, Result};
 
@@ -65,21 +63,6 @@ impl Host for Cluster {
     fn delete_catalog_entry(&self, name: &str) -> Result<()> {
         self.definitions.lock().unwrap().retain(|(known, _)| known != name);
         Ok(())
-    }
-    fn create_topic(
-        &self,
-        name: &str,
-        partitions: u32,
-        configs: &BTreeMap<String, String>,
-    ) -> Result<()> {
-        if self.topic_exists(name) {
-            return Ok(());
-        }
-        let mut config = TopicConfig { partitions, ..TopicConfig::default() };
-        for (key, value) in configs {
-            config.set(key, value).map_err(io)?;
-        }
-        self.cluster.store().create_topic(name, config).map(|_| ()).map_err(io)
     }
     fn delete_topic(&self, name: &str) -> Result<()> {
         self.cluster.store().delete_topic(name).map(|_| ()).map_err(io)

@@ -3,6 +3,7 @@
 mod check;
 mod input;
 mod split;
+mod wanted;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use riverrun_log_store::{Decompressor, Store};
 pub use self::check::TopicCheck;
 pub use self::input::{End, Start, TopicInput};
 use self::split::{Progress, Split, TaskWaker};
+pub use self::wanted::{Span, Wanted};
 use super::alarm::Alarm;
 use crate::format::{BatchDecoder, DeadLetters, Rejects};
 
@@ -121,7 +123,8 @@ impl<D: BatchDecoder> Source for TopicSource<D> {
             TopicCheck::Fits { partitions } => partitions,
             // Trying again does not make a topic.
             TopicCheck::Missing => {
-                let reason = format!("it reads topic `{topic}`, which is not there: make it first");
+                let reason =
+                    format!("it reads topic `{topic}`, which is not there: create it first");
                 return Err(Error::InvalidJob { job: context.job.clone(), reason });
             }
             TopicCheck::Unfit(reason) => {

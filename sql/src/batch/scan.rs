@@ -123,11 +123,10 @@ fn read_table(
     schema: &SchemaRef,
     take: &mut dyn FnMut(RecordBatch) -> riverrun_dataflow::Result<()>,
 ) -> crate::Result<()> {
-    let read = table.source_columns();
-    let asked: Vec<usize> = columns.iter().map(|at| read[*at]).collect();
+    let asked = relation.table_columns(table, Some(columns));
     let wanted = connector::columns_to_read(table, &asked);
     let env = Environment::new(format!("scan of {}", relation.name));
-    let scan = ScanOptions { bounded: true, ..ScanOptions::default() };
+    let scan = ScanOptions::needing(&relation.needs, table, true);
     let source = connector::source(&env, table, &wanted, &scan)?;
     if !source.bounded {
         return Err(crate::Error::Refused(format!(

@@ -222,18 +222,11 @@ impl<'a> TopicTable<'a> {
         if let Some(idle_after) = self.idle_after {
             input = input.idle_after(idle_after);
         }
-        if let Some(partitions) = &scan.partitions {
-            input = input.partitions(partitions.clone());
-        }
-        let from_the_start = self.start == Start::Earliest && self.start_offsets.is_empty();
-        input = match (scan.start, scan.timestamp_from) {
-            (Some(start), _) => input.start(start),
-            // What an earlier record of a key says must be known even if it is too old to be asked for.
-            (None, Some(from)) if from_the_start && !self.is_upsert() => {
-                input.start(Start::Timestamp(from))
-            }
-            (None, _) => input.start_offsets(self.start_offsets.clone()),
+        input = match scan.start {
+            Some(start) => input.start(start),
+            None => input.start_offsets(self.start_offsets.clone()),
         };
+        input = input.wanted(scan.records.clone());
         let upsert = match self.is_upsert() {
             true => Some(self.key_among(columns)?),
             false => None,

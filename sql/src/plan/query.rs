@@ -78,7 +78,7 @@ impl<'a> QueryPlanner<'a> {
         Ok(expr)
     }
 
-    /// The plan with its types agreed and everything moved to where it costs least.
+    /// The plan with its types agreed, everything moved to where it costs least, and scans that know what is needed of them.
     ///
     /// # Errors
     /// [`Error::Invalid`] for types that do not fit each other.
@@ -88,7 +88,10 @@ impl<'a> QueryPlanner<'a> {
         // Without a time at which the query began: `now()` of a stream is the time of each batch.
         let context = OptimizerContext::new_with_config_options(self.options.clone())
             .without_query_execution_start_time();
-        Optimizer::with_rules(rules()).optimize(plan, &context, |_, _| {}).map_err(invalid)
+        Optimizer::with_rules(rules())
+            .optimize(plan, &context, |_, _| {})
+            .and_then(super::read_less)
+            .map_err(invalid)
     }
 
     fn to_rel(&self) -> SqlToRel<'_, Names<'a>> {

@@ -12,6 +12,7 @@ use datafusion::datasource::{DefaultTableSource, TableType};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::Needs;
 use crate::batch::{BatchScan, scan};
 use crate::catalog::{MemoryTable, Table};
 
@@ -35,6 +36,8 @@ pub struct Relation {
     pub schema: SchemaRef,
     /// Its rows.
     pub rows: Rows,
+    /// How little of it is to be read.
+    pub needs: Needs,
     /// How batch queries read it.
     pub(crate) batch: Arc<BatchScan>,
 }
@@ -49,6 +52,15 @@ impl Relation {
     /// The relation as a logical plan's scan holds it.
     pub fn into_source(self) -> Arc<dyn TableSource> {
         Arc::new(DefaultTableSource::new(Arc::new(self)))
+    }
+
+    /// The positions in a table, whose rows the relation has, of the columns that a scan reads: all, or those of its projection.
+    pub(crate) fn table_columns(&self, table: &Table, projection: Option<&[usize]>) -> Vec<usize> {
+        let read = table.source_columns();
+        match projection {
+            Some(projection) => projection.iter().map(|at| read[*at]).collect(),
+            None => read,
+        }
     }
 
     /// The relation behind a scan, if it is one of ours.

@@ -4,7 +4,9 @@ use datafusion::logical_expr::LogicalPlan;
 use riverrun_dataflow::JobGraph;
 
 use super::{Outcome, RuntimeMode, Session};
+use crate::batch;
 use crate::parser::{Insert, Statement};
+use crate::plan::pruned;
 use crate::stream::StateNote;
 use crate::{Error, Result};
 
@@ -14,9 +16,13 @@ impl Session {
             Statement::Query(query) => {
                 let plan = self.logical_plan(query)?;
                 let mut text = logical(&plan);
-                if self.settings.mode() == RuntimeMode::Streaming {
-                    let (graph, state) = self.query_graph(&plan)?;
-                    text.push_str(&job(&graph, &state));
+                match self.settings.mode() {
+                    RuntimeMode::Streaming => {
+                        let (graph, state) = self.query_graph(&plan)?;
+                        text.push_str(&read(&pruned(&plan)));
+                        text.push_str(&job(&graph, &state));
+                    }
+                    RuntimeMode::Batch => text.push_str(&read(&batch::pruned_scans(&plan)?)),
                 }
                 text
             }
@@ -50,12 +56,12 @@ impl Session {
     }
 
     fn explain_inserts(&self, inserts: &[Insert]) -> Result<String> {
-        let mut text = String::new();
-        for insert in inserts {
-            text.push_str(&logical(&self.insert_plan(insert)?.1));
-        }
+        let plans = self.insert_plans(inserts)?;
+        let mut text: String = plans.iter().map(|(_, plan)| logical(plan)).collect();
+        let scans: Vec<String> = plans.iter().flat_map(|(_, plan)| pruned(plan)).collect();
+        text.push_str(&read(&scans));
         let env = self.job_environment("insert");
-        let (state, _) = self.plan_inserts(&env, inserts)?;
+        let (state, _) = self.plan_inserts(&env, &plans)?;
         text.push_str(&job(&env.graph()?, &state));
         Ok(text)
     }
@@ -63,6 +69,15 @@ impl Session {
 
 fn logical(plan: &LogicalPlan) -> String {
     format!("== Logical plan ==\n{}\n\n", plan.display_indent())
+}
+
+/// What is not read of tables.
+fn read(scans: &[String]) -> String {
+    if scans.is_empty() {
+        return String::new();
+    }
+    let scans: String = scans.iter().map(|scan| format!("{scan}\n")).collect();
+    format!("== Records that are read ==\n{scans}\n")
 }
 
 fn job(graph: &JobGraph, state: &[StateNote]) -> String {

@@ -34,14 +34,6 @@ pub trait Host: Send + Sync {
     /// Forgets a definition.
     fn delete_catalog_entry(&self, name: &str) -> Result<()>;
 
-    /// Makes a topic; one that is there already stays as it is.
-    fn create_topic(
-        &self,
-        name: &str,
-        partitions: u32,
-        configs: &BTreeMap<String, String>,
-    ) -> Result<()>;
-
     /// Deletes a topic and its records.
     fn delete_topic(&self, name: &str) -> Result<()>;
 

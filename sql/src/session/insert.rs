@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 use riverrun_dataflow::Environment;
 
@@ -10,7 +11,7 @@ use super::{Outcome, RunningJob, RuntimeMode, Session, Submission};
 use crate::catalog::{Entry, Table};
 use crate::connector::{self, SinkInput, SinkMode};
 use crate::parser::Insert;
-use crate::plan::invalid;
+use crate::plan::{Relation, Rows, invalid};
 use crate::stream::{Planned, StateNote, StreamPlanner};
 use crate::{Error, Result};
 
@@ -44,7 +45,9 @@ impl Session {
         name: &str,
     ) -> Result<(Arc<dyn RunningJob>, bool)> {
         let env = self.job_environment(name);
-        let (_, bounded) = self.plan_inserts(&env, inserts)?;
+        let plans = self.insert_plans(inserts)?;
+        let (_, bounded) = self.plan_inserts(&env, &plans)?;
+        self.prepare(plans.iter().map(|(table, plan)| (&**table, plan)))?;
         let statement = match inserts {
             [one] => one.text.clone(),
             several => {
@@ -89,20 +92,65 @@ impl Session {
             .unwrap_or_else(|| wanted.to_owned())
     }
 
+    /// The table and the rows of each insert.
+    pub(super) fn insert_plans(
+        &self,
+        inserts: &[Insert],
+    ) -> Result<Vec<(Arc<Table>, LogicalPlan)>> {
+        inserts.iter().map(|insert| self.insert_plan(insert)).collect()
+    }
+
     /// Adds the inserts to a job, which share what is the same in them; says which state it keeps, and whether all of its input has
     /// an end.
     pub(super) fn plan_inserts(
         &self,
         env: &Environment,
-        inserts: &[Insert],
+        inserts: &[(Arc<Table>, LogicalPlan)],
     ) -> Result<(Vec<StateNote>, bool)> {
         let mut planner = self.stream_planner(env);
-        for insert in inserts {
-            let (table, plan) = self.insert_plan(insert)?;
-            let planned = planner.plan(&plan)?;
-            end_in(&mut planner, planned, &table)?;
+        for (table, plan) in inserts {
+            let planned = planner.plan(plan)?;
+            end_in(&mut planner, planned, table)?;
         }
         Ok((std::mem::take(&mut planner.state), planner.bounded()))
+    }
+
+    /// Sees to it that a job can run: what it reads must be there, or be made by itself; what it writes is made.
+    pub(super) fn prepare<'a>(
+        &self,
+        inserts: impl Iterator<Item = (&'a Table, &'a LogicalPlan)> + Clone,
+    ) -> Result<()> {
+        let written: Vec<&str> =
+            inserts.clone().filter_map(|(table, _)| table.option("topic")).collect();
+        for (_, plan) in inserts.clone() {
+            self.check_sources(plan, &written)?;
+        }
+        let resources = self.engine.host.resources();
+        inserts.map(|(table, _)| table).try_for_each(|table| connector::make(table, &resources))
+    }
+
+    /// Whether what a plan reads is there, or one of the topics that are about to be made.
+    pub(super) fn check_sources(&self, plan: &LogicalPlan, made: &[&str]) -> Result<()> {
+        let resources = self.engine.host.resources();
+        let mut found = Ok(());
+        let walked = plan.apply_with_subqueries(|node| {
+            let LogicalPlan::TableScan(scan) = node else { return Ok(TreeNodeRecursion::Continue) };
+            let Some(relation) = Relation::of(&scan.source) else {
+                return Ok(TreeNodeRecursion::Continue);
+            };
+            found = match &relation.rows {
+                Rows::Planned(plan) => self.check_sources(plan, made),
+                Rows::Table(table)
+                    if !table.option("topic").is_some_and(|topic| made.contains(&topic)) =>
+                {
+                    let columns = relation.table_columns(table, scan.projection.as_deref());
+                    connector::check_source(table, &columns, &resources)
+                }
+                Rows::Table(_) | Rows::Memory(_) => Ok(()),
+            };
+            Ok(if found.is_ok() { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        });
+        walked.map_err(invalid).and(found)
     }
 
     /// The table and the optimised plan of the rows, which have just the columns that the table takes.

@@ -59,7 +59,8 @@ impl Session {
         if self.is_taken(&create.name, false, create.if_not_exists)? {
             return Ok(Outcome::Done("CREATE MATERIALIZED VIEW".to_owned()));
         }
-        let (view, env) = self.materialized(create)?;
+        let (view, plan, env) = self.materialized(create)?;
+        self.check_sources(&plan, &[])?;
         self.make_topic(&view.table)?;
         let topic = view.table.option("topic").map(str::to_owned);
         let started =
@@ -80,7 +81,7 @@ impl Session {
     }
 
     pub(super) fn load_materialized_view(&mut self, create: &CreateMaterializedView) -> Result<()> {
-        let (view, _) = self.materialized(create)?;
+        let (view, ..) = self.materialized(create)?;
         self.known(&create.name, Entry::Materialized(Arc::new(view)), false);
         Ok(())
     }
@@ -90,16 +91,17 @@ impl Session {
         create: &CreateMaterializedView,
         name: &str,
     ) -> Result<Arc<dyn RunningJob>> {
-        let (_, env) = self.materialized(create)?;
+        let (view, plan, env) = self.materialized(create)?;
+        self.prepare(std::iter::once((&*view.table, &plan)))?;
         self.start(&env, self.submission(name, create.text.clone()))
     }
 
-    /// A view, and the job that keeps its result up to date. Rows that can be taken back need a key by which they replace each other; if the query
+    /// A view, its query, and the job that keeps its result up to date. Rows that can be taken back need a key by which they replace each other; if the query
     /// has none it is the whole row, with how often it is there beside it.
     fn materialized(
         &self,
         create: &CreateMaterializedView,
-    ) -> Result<(MaterializedView, Environment)> {
+    ) -> Result<(MaterializedView, LogicalPlan, Environment)> {
         let job = format!("materialized-view_{}", create.name);
         let env = self.job_environment(&job);
         let plan = self.logical_plan(&create.query)?;
@@ -141,24 +143,18 @@ impl Session {
         drop(planner);
         let definition = create.text.clone();
         let table = Arc::new(table);
-        Ok((MaterializedView { table, counts_copies, job, definition }, env))
+        Ok((MaterializedView { table, counts_copies, job, definition }, plan, env))
     }
 
     /// The topic of a result is there before the first row: the view can be asked at once.
     fn make_topic(&self, table: &Table) -> Result<()> {
         let Some(topic) = table.option("topic") else { return Ok(()) };
-        let mut configs = BTreeMap::new();
-        if matches!(connector::sink_mode(table)?, SinkMode::Upsert { .. }) {
-            let settings = connector::COMPACTED.iter();
-            configs.extend(settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        }
-        let partitions = table.option("sink.partitions").and_then(|n| n.parse().ok()).unwrap_or(1);
         if self.engine.host.topic_exists(topic) {
             return Err(Error::invalid(format!(
                 "topic `{topic}` is there already: name another one WITH ('topic' = '..'), or delete it"
             )));
         }
-        self.engine.host.create_topic(topic, partitions, &configs)
+        connector::make(table, &self.engine.host.resources())
     }
 }
 

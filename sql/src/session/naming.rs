@@ -10,7 +10,7 @@ use super::Session;
 use crate::batch::BatchScan;
 use crate::catalog::{ColumnKind, Entry, Table, View, WatermarkDefinition, nearest};
 use crate::parser::QueryText;
-use crate::plan::{EventTime, QueryPlanner, Relation, Rows, invalid};
+use crate::plan::{EventTime, Needs, QueryPlanner, Relation, Rows, invalid};
 use crate::{Error, Result};
 
 /// Views may name views; a chain longer than this is taken for a circle.
@@ -94,7 +94,7 @@ impl Session {
     fn relation(&self, name: &str, schema: arrow_schema::SchemaRef, rows: Rows) -> Relation {
         let host = &self.engine.host;
         let batch = Arc::new(BatchScan { resources: host.resources(), clock: host.clock() });
-        Relation { name: name.to_owned(), schema, rows, batch }
+        Relation { name: name.to_owned(), schema, rows, needs: Needs::default(), batch }
     }
 
     fn planned(&self, name: &str, plan: LogicalPlan) -> Relation {

@@ -139,6 +139,7 @@ fn sorted(rows: RecordBatch, order: &[(usize, SortOptions)]) -> Result<RecordBat
 impl Session {
     pub(super) fn query(&self, query: &QueryText) -> Result<QueryStream> {
         let plan = self.logical_plan(query)?;
+        self.check_sources(&plan, &[])?;
         match self.settings.mode() {
             RuntimeMode::Batch => Ok(self.batch_query(plan)),
             RuntimeMode::Streaming => self.streaming_query(query, plan),

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use arrow_array::{Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
@@ -36,9 +35,6 @@ impl Host for Shelf {
     }
     fn delete_catalog_entry(&self, name: &str) -> Result<()> {
         self.definitions.lock().unwrap().retain(|(known, _)| known != name);
-        Ok(())
-    }
-    fn create_topic(&self, _: &str, _: u32, _: &BTreeMap<String, String>) -> Result<()> {
         Ok(())
     }
     fn delete_topic(&self, _: &str) -> Result<()> {

@@ -5,20 +5,16 @@ use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection};
 use riverrun_dataflow::{Columns, DataStream, OperatorKind, OperatorSpec};
 
-use super::parts::{Parts, below_expressions, below_projection};
 use super::rank::RankPattern;
 use super::{Planned, StreamPlanner};
 use crate::Result;
 use crate::operator::calc::{Calc, CalcSpec};
 
 impl StreamPlanner<'_> {
-    pub(super) fn projection(&mut self, projection: &Projection, parts: Parts) -> Result<Planned> {
+    pub(super) fn projection(&mut self, projection: &Projection) -> Result<Planned> {
         let input = match RankPattern::of(&projection.input) {
             Some(pattern) => self.rank(&pattern, pattern.is_read_by(&projection.expr))?,
-            None => {
-                self.parts = below_projection(projection, parts);
-                self.plan(&projection.input)?
-            }
+            None => self.plan(&projection.input)?,
         };
         let columns = self.expressions(&projection.expr, &input.schema)?;
         let spec = CalcSpec {
@@ -41,13 +37,12 @@ impl StreamPlanner<'_> {
         Ok(Planned { time, ..planned })
     }
 
-    pub(super) fn filter(&mut self, filter: &Filter, parts: Parts) -> Result<Planned> {
+    pub(super) fn filter(&mut self, filter: &Filter) -> Result<Planned> {
         let plan = LogicalPlan::Filter(filter.clone());
         if let Some(pattern) = RankPattern::of(&plan) {
             let ranked = self.rank(&pattern, true)?;
             return self.in_order_of(ranked, filter.input.schema());
         }
-        self.parts = below_expressions(&[&filter.predicate], filter.input.schema(), parts);
         let input = self.plan(&filter.input)?;
         let predicate = self.expression(&filter.predicate, &input.schema)?;
         let output = input.arrow_schema();

@@ -10,10 +10,9 @@ use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use riverrun_dataflow::{Columns, DataStream, Environment, OperatorKind, OperatorSpec};
 
-use super::parts::Parts;
 use super::shared::Shared;
 use super::{Planned, StateNote};
-use crate::plan::{EventTime, TemporalJoin, WindowTvf};
+use crate::plan::{EventTime, TemporalJoin, WindowTvf, needs_of};
 use crate::session::Settings;
 use crate::state::RowKeyPartitioner;
 use crate::{Error, Result};
@@ -26,8 +25,6 @@ pub struct StreamPlanner<'a> {
     pub props: ExecutionProps,
     /// Whether a source was added that has no end.
     pub(super) endless: bool,
-    /// What is read of the columns of the plan that is about to be walked.
-    pub(super) parts: Parts,
     /// What was planned before and can be used again.
     shared: Shared,
     /// The session's settings.
@@ -43,7 +40,6 @@ impl<'a> StreamPlanner<'a> {
             env,
             props: ExecutionProps::new(),
             endless: false,
-            parts: None,
             shared: Shared::default(),
             settings: Settings::default(),
             state: Vec::new(),
@@ -73,22 +69,21 @@ impl<'a> StreamPlanner<'a> {
     /// # Errors
     /// [`Error::Unsupported`] for what cannot be done on streams.
     pub fn plan(&mut self, plan: &LogicalPlan) -> Result<Planned> {
-        // Of what stands below any other node all is read.
-        let parts = self.parts.take();
-        if let Some(planned) = self.shared.find(plan, &parts) {
+        let needs = needs_of(plan);
+        if let Some(planned) = self.shared.find(plan, &needs) {
             return Ok(planned);
         }
-        let planned = self.node(plan, parts.clone())?;
-        self.shared.add(plan, &parts, &planned);
+        let planned = self.node(plan)?;
+        self.shared.add(plan, needs, &planned);
         Ok(planned)
     }
 
-    fn node(&mut self, plan: &LogicalPlan, parts: Parts) -> Result<Planned> {
+    fn node(&mut self, plan: &LogicalPlan) -> Result<Planned> {
         match plan {
-            LogicalPlan::Projection(projection) => self.projection(projection, parts),
-            LogicalPlan::Filter(filter) => self.filter(filter, parts),
-            LogicalPlan::TableScan(scan) => self.scan(scan, parts),
-            LogicalPlan::SubqueryAlias(alias) => self.alias(alias, parts),
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Filter(filter) => self.filter(filter),
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.alias(alias),
             LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => self.constant(plan),
             LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Sort(sort) => self.sort(sort),
@@ -96,7 +91,7 @@ impl<'a> StreamPlanner<'a> {
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
-            LogicalPlan::Extension(extension) => self.extension(extension, parts),
+            LogicalPlan::Extension(extension) => self.extension(extension),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(distinct) => self.distinct(distinct),
             other => Err(Error::unsupported(format!(
@@ -106,10 +101,10 @@ impl<'a> StreamPlanner<'a> {
         }
     }
 
-    fn extension(&mut self, extension: &Extension, parts: Parts) -> Result<Planned> {
+    fn extension(&mut self, extension: &Extension) -> Result<Planned> {
         let node = extension.node.as_any();
         if let Some(node) = node.downcast_ref::<EventTime>() {
-            return self.event_time(node, parts);
+            return self.event_time(node);
         }
         if let Some(node) = node.downcast_ref::<WindowTvf>() {
             return self.windows(node);

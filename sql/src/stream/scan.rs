@@ -10,7 +10,6 @@ use datafusion::physical_expr::expressions::Column;
 use riverrun_dataflow::{Columns, OperatorKind, OperatorSpec};
 
 use super::calc::column_of;
-use super::parts::{Part, Parts, below_expressions};
 use super::{Planned, StreamPlanner};
 use crate::catalog::{MemoryTable, Table};
 use crate::connector::{self, ScanOptions};
@@ -22,7 +21,7 @@ use crate::plan::{EventTime, Relation, Rows, invalid};
 use crate::{Error, Result};
 
 impl StreamPlanner<'_> {
-    pub(super) fn scan(&mut self, scan: &TableScan, parts: Parts) -> Result<Planned> {
+    pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Planned> {
         let relation = Relation::of(&scan.source).ok_or_else(|| {
             Error::unsupported(format!("reading `{}` as a stream", scan.table_name))
         })?;
@@ -31,7 +30,7 @@ impl StreamPlanner<'_> {
             None => (0..relation.schema.fields().len()).collect(),
         };
         match &relation.rows {
-            Rows::Table(table) => self.table(table, &columns, scan.projected_schema.clone(), parts),
+            Rows::Table(table) => self.table(&relation, table, scan),
             Rows::Memory(table) => {
                 Ok(self.memory(&relation.name, table, columns, scan.projected_schema.clone()))
             }
@@ -54,27 +53,17 @@ impl StreamPlanner<'_> {
         Planned::source(stream, schema, table.retracts(), 1)
     }
 
-    /// The columns of a scan are positions among those that the table's records hold.
     fn table(
         &mut self,
+        relation: &Relation,
         table: &Arc<Table>,
-        columns: &[usize],
-        schema: DFSchemaRef,
-        parts: Parts,
+        scan: &TableScan,
     ) -> Result<Planned> {
-        let read = table.source_columns();
-        let columns: Vec<usize> = columns.iter().map(|at| read[*at]).collect();
+        let schema = scan.projected_schema.clone();
+        let columns = relation.table_columns(table, scan.projection.as_deref());
         let wanted = connector::columns_to_read(table, &columns);
-        let fields =
-            columns.iter().zip(parts.iter().flatten()).filter_map(|(at, part)| match part {
-                Part::Fields(fields) if !fields.is_empty() => Some((*at, fields.clone())),
-                _ => None,
-            });
-        let scan = ScanOptions {
-            bounded: self.settings.until_caught_up(),
-            fields: fields.collect(),
-            ..ScanOptions::default()
-        };
+        let bounded = self.settings.until_caught_up();
+        let scan = ScanOptions::needing(&relation.needs, table, bounded);
         let source = connector::source(self.env, table, &wanted, &scan)?;
         self.endless |= !source.bounded;
         let all = if wanted.len() == columns.len() {
@@ -129,9 +118,7 @@ impl StreamPlanner<'_> {
         input.moved(stream, schema, |column| (column < count).then_some(column))
     }
 
-    pub(super) fn event_time(&mut self, node: &EventTime, parts: Parts) -> Result<Planned> {
-        let read = [&node.time, &node.watermark];
-        self.parts = below_expressions(&read, node.input.schema(), parts);
+    pub(super) fn event_time(&mut self, node: &EventTime) -> Result<Planned> {
         let input = self.plan(&node.input)?;
         let spec = WatermarkSpec {
             time: self.expression(&node.time, &input.schema)?,
@@ -150,8 +137,7 @@ impl StreamPlanner<'_> {
         Ok(planned)
     }
 
-    pub(super) fn alias(&mut self, alias: &SubqueryAlias, parts: Parts) -> Result<Planned> {
-        self.parts = parts;
+    pub(super) fn alias(&mut self, alias: &SubqueryAlias) -> Result<Planned> {
         let mut planned = self.plan(&alias.input)?;
         planned.schema = alias.schema.clone();
         Ok(planned)

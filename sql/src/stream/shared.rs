@@ -1,52 +1,29 @@
 //! Parts of a job that are used more than once: a sub-query that is named twice, a table that several statements of a set read.
 
-use arrow_schema::FieldRef;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 
 use super::Planned;
-use super::parts::{Part, Parts};
-use crate::plan::{EventTime, Relation, Rows};
+use crate::plan::{EventTime, Needs, Relation, Rows};
 
-/// The plans of a job so far, with what they led to.
+/// The plans of a job so far, with what their scans read and what they led to.
 #[derive(Default)]
-pub(super) struct Shared(Vec<(LogicalPlan, Parts, Planned)>);
+pub(super) struct Shared(Vec<(LogicalPlan, Vec<Needs>, Planned)>);
 
 impl Shared {
-    /// What the same plan led to, of which the same parts are read.
-    pub(super) fn find(&self, plan: &LogicalPlan, parts: &Parts) -> Option<Planned> {
-        let parts = parts_that_matter(plan, parts);
-        let same = |(of, read, _): &&(LogicalPlan, Parts, Planned)| *read == parts && of == plan;
+    /// What the same plan led to, of which as much is read.
+    pub(super) fn find(&self, plan: &LogicalPlan, needs: &[Needs]) -> Option<Planned> {
+        let same = |(of, read, _): &&(LogicalPlan, Vec<Needs>, Planned)| {
+            read.as_slice() == needs && of == plan
+        };
         self.0.iter().find(same).map(|(.., planned)| planned.clone())
     }
 
     /// Remembers a plan, if its stream can be used again.
-    pub(super) fn add(&mut self, plan: &LogicalPlan, parts: &Parts, planned: &Planned) {
+    pub(super) fn add(&mut self, plan: &LogicalPlan, needs: Vec<Needs>, planned: &Planned) {
         if can_be_shared(plan) {
-            self.0.push((plan.clone(), parts_that_matter(plan, parts), planned.clone()));
+            self.0.push((plan.clone(), needs, planned.clone()));
         }
     }
-}
-
-/// The parts that are read make another stream only of nodes that hand them down to a table, and only of rows within rows.
-fn parts_that_matter(plan: &LogicalPlan, parts: &Parts) -> Parts {
-    let hands_down = match plan {
-        LogicalPlan::Projection(_)
-        | LogicalPlan::Filter(_)
-        | LogicalPlan::SubqueryAlias(_)
-        | LogicalPlan::TableScan(_) => true,
-        LogicalPlan::Extension(Extension { node }) => node.as_any().is::<EventTime>(),
-        _ => false,
-    };
-    if !hands_down {
-        return None;
-    }
-    let columns = plan.schema().fields().iter();
-    let matters = |(field, part): (&FieldRef, &Part)| match field.data_type().is_nested() {
-        true => part.clone(),
-        false => Part::All,
-    };
-    let parts: Vec<Part> = columns.zip(parts.as_ref()?).map(matters).collect();
-    parts.iter().any(|part| *part != Part::All).then_some(parts)
 }
 
 /// Whether rows may go several ways behind a plan. Event time is followed by the splits of a source, of which nothing is known any more where the

@@ -24,7 +24,7 @@ use crate::catalog::MemoryTable;
 use crate::function::FunctionRegistry;
 use crate::operator::testing::{Table, accumulate, texts};
 use crate::parser::{Statement, parse_script};
-use crate::plan::{EventTime, QueryPlanner, Relation, Rows};
+use crate::plan::{EventTime, Needs, QueryPlanner, Relation, Rows};
 use crate::session::Settings;
 
 /// Tables by name.
@@ -76,6 +76,7 @@ fn logical_at(sql: &str, tables: &Tables, clock: Arc<ManualClock>) -> crate::Res
         name: name.to_owned(),
         schema,
         rows,
+        needs: Needs::default(),
         batch: Arc::new(BatchScan {
             resources: Resources::default(),
             clock: Arc::new(ManualClock::default()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use riverrun_dataflow::{SplitIndex, Timestamp};
 use riverrun_log_store::{Partition, Result as LogResult};
 
+use super::wanted::Wanted;
 use crate::format::OnError;
 
 /// Where reading begins when there is no checkpoint to go on from.
@@ -54,6 +55,7 @@ pub struct TopicInput {
     end: Option<End>,
     start: Start,
     start_offsets: BTreeMap<u32, i64>,
+    pub(super) wanted: Wanted,
     pub(super) on_error: OnError,
     pub(super) idle_after: Duration,
     pub(super) fetch_bytes: usize,
@@ -70,6 +72,7 @@ impl TopicInput {
             end: None,
             start: Start::default(),
             start_offsets: BTreeMap::new(),
+            wanted: Wanted::default(),
             on_error: OnError::default(),
             idle_after: Duration::from_secs(1),
             fetch_bytes: 1 << 20,
@@ -113,6 +116,12 @@ impl TopicInput {
         self
     }
 
+    /// Says which records are wanted: others may be left out. A last offset counts where the topic's present end does.
+    pub fn wanted(mut self, wanted: Wanted) -> Self {
+        self.wanted = wanted;
+        self
+    }
+
     /// What becomes of records that cannot be decoded. By default the job fails and names the record.
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
@@ -134,11 +143,15 @@ impl TopicInput {
 
     pub(in crate::source) fn describe(&self, format: &str) -> String {
         // Not whether it ends: a job that goes on from a checkpoint may be told otherwise.
-        format!("{}, {format}", self.topic)
+        match self.wanted.is_all() {
+            true => format!("{}, {format}", self.topic),
+            false => format!("{}, {format}, only {}", self.topic, self.wanted),
+        }
     }
 
     pub(super) fn reads(&self, partition: u32) -> bool {
         self.partitions.as_ref().is_none_or(|chosen| chosen.contains(&partition))
+            && self.wanted.partitions.as_ref().is_none_or(|wanted| wanted.contains(&partition))
     }
 
     /// Offset of the first record to read without a checkpoint, and the one before which reading ends.
@@ -160,7 +173,17 @@ impl TopicInput {
             (None, Start::Latest) => offsets.last_stable,
             (None, Start::Timestamp(timestamp)) => at_time(timestamp)?,
         };
-        let present = self.bounded.then_some(offsets.last_stable);
+        let start = match self.wanted.timestamps.first {
+            i64::MIN => start,
+            first => start.max(at_time(first)?),
+        };
+        let start = match self.wanted.offsets.first {
+            i64::MIN => start,
+            first => start.max(clamped(first)),
+        };
+        // Behind the last that is wanted, which may lie before the first.
+        let behind = self.wanted.offsets.last.saturating_add(1).max(start);
+        let present = self.bounded.then_some(offsets.last_stable.min(behind));
         let told = match &self.end {
             None => None,
             Some(End::Timestamp(timestamp)) => Some(at_time(*timestamp)?),

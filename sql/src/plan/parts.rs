@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, Projection};
 
 /// What of a column is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// These fields of the row that it holds; none at all if there are none.
     Fields(BTreeSet<String>),
     /// All of it.
