@@ -1,8 +1,11 @@
 //! `riverrun topic`: topics and their settings.
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
+use arrow_schema::SchemaRef;
 use riverrun_log_store::{Store, TopicConfig, TopicInfo};
-use riverrun_operators::format::arrow::{describe_schema, schema_of_topic};
+use riverrun_operators::format::arrow::{describe_schema, schema_of_topic, topic_settings};
+use riverrun_sql::catalog::ColumnKind;
+use riverrun_sql::parser::{Statement, parse_script};
 use serde_json::json;
 
 use super::data_dir::DataDir;
@@ -21,6 +24,9 @@ pub(super) enum Topic {
         /// A setting, by Kafka's name, e.g. `retention.ms=86400000`; may be given several times
         #[arg(long = "config", short = 'c', value_name = "KEY=VALUE", value_parser = setting)]
         settings: Vec<(String, String)>,
+        /// Its columns, as SQL declares them: `id BIGINT NOT NULL, name STRING`. It is columnar then (format=arrow)
+        #[arg(long, value_name = "COLUMNS")]
+        columns: Option<String>,
         #[command(flatten)]
         data_dir: DataDir,
     },
@@ -78,8 +84,11 @@ fn pairs(settings: &[(String, String)]) -> Vec<(&str, &str)> {
 impl Topic {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Create { topic, partitions, settings, data_dir } => {
+            Self::Create { topic, partitions, settings, columns, data_dir } => {
                 let mut config = TopicConfig { partitions, ..TopicConfig::default() };
+                if let Some(columns) = columns {
+                    config.set_all(&pairs(&topic_settings(&*declared(&columns)?)?))?;
+                }
                 config.set_all(&pairs(&settings))?;
                 data_dir.open()?.create_topic(&topic, config)?;
                 eprintln!("created topic `{topic}` with {partitions} partition(s)");
@@ -103,6 +112,26 @@ impl Topic {
             }
         }
     }
+}
+
+/// The schema of columns that are declared as in SQL.
+fn declared(columns: &str) -> anyhow::Result<SchemaRef> {
+    let statement = format!("CREATE TABLE columns ({columns})");
+    let parsed = parse_script(&statement).context("--columns")?;
+    let create = match parsed.into_iter().map(|parsed| parsed.statement).next() {
+        Some(Statement::CreateTable(create)) => create,
+        _ => {
+            bail!("--columns takes columns as SQL declares them: `id BIGINT NOT NULL, name STRING`")
+        }
+    };
+    let table = &create.table;
+    let plain = table.columns.iter().all(|column| column.kind == ColumnKind::Physical);
+    if !plain || table.watermark.is_some() || !table.primary_key.is_empty() {
+        bail!(
+            "--columns takes what rows hold: names and types. Computed and METADATA columns, WATERMARK and PRIMARY KEY belong to a table"
+        );
+    }
+    Ok(table.schema())
 }
 
 /// Sum of the offsets that partitions hold: records, and the marks of transactions.

@@ -5,6 +5,7 @@ mod connectors;
 mod kit;
 mod logic;
 mod modes;
+mod pruning;
 mod random;
 mod resuming;
 mod tables;

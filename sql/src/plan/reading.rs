@@ -179,6 +179,3 @@ fn renamed(expr: &Expr, schema: &DFSchema, name: impl Fn(usize) -> Option<Column
     });
     renamed.ok().filter(|_| known).map(|renamed| renamed.data)
 }
-
-#[cfg(test)]
-mod tests;

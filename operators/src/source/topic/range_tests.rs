@@ -81,6 +81,53 @@ proptest! {
     }
 }
 
+fn span(most: i64) -> impl Strategy<Value = Span> {
+    let first = prop_oneof![Just(i64::MIN), 0..most];
+    let last = prop_oneof![Just(i64::MAX), 0..most];
+    (first, last).prop_map(|(first, last)| Span { first, last })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// All that is wanted is read, and nothing before it, behind its last offset, or of other partitions.
+    #[test]
+    fn what_is_not_wanted_is_left_out(
+        offsets in span(25), timestamps in span(250), only in proptest::option::of(0u32..3), start in 0i64..20, bounded in any::<bool>()
+    ) {
+        let (_simulation, store) = filled();
+        let wanted = Wanted { partitions: only.map(|only| [only].into()), offsets, timestamps };
+        let input = TopicInput::new("t").set_bounded(bounded).start(Start::Offset(start)).wanted(wanted.clone());
+        let mut source = open(&store, input);
+        let found = read(&mut source);
+        for partition in (0..2u32).filter(|p| only.is_none_or(|only| only == *p)) {
+            for offset in start..20 {
+                let within = |span: Span, at: i64| (span.first..=span.last).contains(&at);
+                let is_found = found.contains(&format!("{partition}:{offset}"));
+                let is_wanted = within(offsets, offset) && within(timestamps, offset * 10);
+                prop_assert!(is_found || !is_wanted, "{partition}:{offset} of {wanted}");
+                let needless = offset < offsets.first || offset * 10 < timestamps.first || (bounded && offset > offsets.last);
+                prop_assert!(!(is_found && needless), "{partition}:{offset} of {wanted}");
+            }
+        }
+        prop_assert!(found.iter().all(|text| only.is_none_or(|only| text.starts_with(&format!("{only}:")))));
+    }
+}
+
+#[test]
+fn batches_whose_records_are_all_too_old_or_too_new_are_not_looked_at() {
+    let (_simulation, store) = store(1);
+    put(&store, 0, &[(500, "late")]);
+    put(&store, 0, &[(10, "early"), (20, "early")]);
+    put(&store, 0, &[(900, "one too late")]);
+    put(&store, 0, &[(900, "not alone"), (100, "within")]);
+    let timestamps = Span { first: 100, last: 500 };
+    let wanted = Wanted { timestamps, ..Wanted::default() };
+    let mut source = open(&store, TopicInput::new("t").bounded().wanted(wanted));
+    // In their order: the last batch may hold one that is wanted, and does.
+    assert_eq!(texts(source.all()), ["late", "not alone", "within"]);
+}
+
 #[test]
 fn an_end_that_is_yet_to_come_is_waited_for() {
     let (_simulation, store) = filled();
