@@ -225,7 +225,7 @@ impl Split {
                 break;
             }
             let next = header.next_offset();
-            if self.is_visible(&batch) && input.wanted.may_be_in(&header) {
+            if self.is_visible(&batch) && input.wanted.may_be_in(header) {
                 self.bytes_read += batch.bytes().len() as u64;
                 let records = batch.records(decompressor).map_err(|error| Error::Format {
                     place: format!("{}@{}", self.name, header.base_offset),
