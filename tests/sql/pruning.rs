@@ -199,7 +199,8 @@ fn what_is_pruned_is_not_read() {
              WITH ('connector' = 'riverrun', 'topic' = 'poisoned', 'format' = 'json')",
     )
     .unwrap();
-    let both = "SELECT n FROM plain WHERE `offset` = 2 UNION ALL SELECT n FROM plain WHERE `offset` = 4";
+    let both =
+        "SELECT n FROM plain WHERE `offset` = 2 UNION ALL SELECT n FROM plain WHERE `offset` = 4";
     assert_eq!(rows(&mut session, both), ["1", "2"]);
     // Where nothing is known of it before it is read, everything is.
     for query in [
