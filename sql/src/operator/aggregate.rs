@@ -46,3 +46,4 @@ pub use session::{SessionAggregate, SessionAssigner, SessionAssignerSpec, Sessio
 pub use spec::{AggregateSpec, Call, OutputColumn, Over, SetSpec};
 pub use window::{Updates, WindowAggregate, WindowSpec};
 pub use windows::WindowLayout;
+pub(super) use windows::out_of_range;

@@ -10,8 +10,10 @@ use arrow_select::take::{take, take_record_batch};
 use datafusion::physical_expr::PhysicalExpr;
 use riverrun_dataflow::{Batch, Error, Operator, OperatorContext, Output, Result, Timestamp};
 
+use super::aggregate::out_of_range;
 use super::calc::evaluate_times;
 use crate::Changes;
+use crate::function::windowing::window_start;
 use crate::plan::WindowKind;
 
 /// What a [`WindowAssigner`] does.
@@ -38,38 +40,37 @@ impl WindowAssigner {
     }
 }
 
-/// Start of the window of `size` that holds `time`, where windows start at multiples of `size` plus `offset`.
-fn start_of(time: Timestamp, size: i64, offset: i64) -> Timestamp {
-    time.saturating_sub(time.wrapping_sub(offset).rem_euclid(size))
-}
-
-/// Calls `each` with the start and the end of each window of a time.
+/// Calls `each` with the start and the end of each window of a time; `None` if one has no end, or no start.
 #[inline]
-fn windows_of(kind: WindowKind, time: Timestamp, mut each: impl FnMut(Timestamp, Timestamp)) {
+fn windows_of(
+    kind: WindowKind,
+    time: Timestamp,
+    mut each: impl FnMut(Timestamp, Timestamp),
+) -> Option<()> {
     match kind {
         WindowKind::Tumble { size, offset } => {
-            let start = start_of(time, size, offset);
-            each(start, start.saturating_add(size));
+            let start = window_start(time, size, offset)?;
+            each(start, start.checked_add(size)?);
         }
         WindowKind::Hop { slide, size, offset } => {
-            let last = start_of(time, slide, offset);
+            let last = window_start(time, slide, offset)?;
             // The earliest window that still holds the time begins behind `time - size`.
             let before = (size - 1 - (time - last)).div_euclid(slide);
             for back in (0..=before).rev() {
-                let start = last.saturating_sub(back * slide);
-                each(start, start.saturating_add(size));
+                let start = last.checked_sub(back.checked_mul(slide)?)?;
+                each(start, start.checked_add(size)?);
             }
         }
         WindowKind::Cumulate { step, size, offset } => {
-            let start = start_of(time, size, offset);
-            let mut end = start + ((time - start) / step + 1) * step;
-            while end <= start + size {
-                each(start, end);
-                end += step;
+            let start = window_start(time, size, offset)?;
+            start.checked_add(size)?;
+            for number in (time - start) / step + 1..=size / step {
+                each(start, start + number * step);
             }
         }
         WindowKind::Session { .. } => {}
     }
+    Some(())
 }
 
 impl Operator for WindowAssigner {
@@ -90,7 +91,8 @@ impl Operator for WindowAssigner {
                 rows.push(row as u32);
                 starts.push(start);
                 ends.push(end);
-            });
+            })
+            .ok_or_else(|| out_of_range(&self.operator))?;
         }
         if rows.is_empty() {
             return Ok(());
@@ -140,8 +142,22 @@ mod tests {
 
     fn all(kind: WindowKind, time: Timestamp) -> Vec<(Timestamp, Timestamp)> {
         let mut windows = Vec::new();
-        windows_of(kind, time, |start, end| windows.push((start, end)));
+        windows_of(kind, time, |start, end| windows.push((start, end))).unwrap();
         windows
+    }
+
+    #[test]
+    fn times_at_the_end_of_all_time_have_no_windows() {
+        let (size, offset) = (10, 0);
+        for kind in [
+            WindowKind::Tumble { size, offset },
+            WindowKind::Hop { slide: 5, size, offset },
+            WindowKind::Cumulate { step: 5, size, offset },
+        ] {
+            for time in [i64::MIN, i64::MAX] {
+                assert_eq!(windows_of(kind, time, |_, _| {}), None, "{kind} of {time}");
+            }
+        }
     }
 
     proptest! {

@@ -67,12 +67,7 @@ impl WindowLayout {
                 got: column.data_type().to_string(),
             }
         })?;
-        let out_of_range = || Error::User {
-            place: format!("operator `{operator}`"),
-            reason:
-                "the time of a row is too far from the present for a window: filter such rows out"
-                    .to_owned(),
-        };
+        let out_of_range = || out_of_range(operator);
         if times.null_count() == 0
             && let Some((first, last)) = range(times.values())
             && let Some(Some(slice)) = self.slice_of(first)
@@ -225,6 +220,15 @@ impl Iterator for Ends {
             None => self.last = i64::MIN,
         }
         Some(next)
+    }
+}
+
+/// What a row is told whose time is so near to the end of all time that a window has no end.
+pub(crate) fn out_of_range(operator: &str) -> Error {
+    Error::User {
+        place: format!("operator `{operator}`"),
+        reason: "the time of a row is too far from the present for a window: filter such rows out"
+            .to_owned(),
     }
 }
 
