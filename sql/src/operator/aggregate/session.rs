@@ -60,6 +60,8 @@ struct Merged {
     /// Sessions that were there, by their place among the old states.
     old: Vec<usize>,
     shown: Vec<Content>,
+    /// One of those is not over: its key is looked at by its end anyway.
+    awaited: bool,
 }
 
 /// Keeps the open sessions of each key, and puts each out when it is over. By processing time nothing is late: rows that come when their session is
@@ -76,7 +78,7 @@ pub struct SessionAggregate {
     accumulators: Vec<Box<dyn Accumulator>>,
     table: StateTable<RowBytes, Vec<Session>>,
     /// When keys may have a session that is over, or gone. What has been put off since is found out then.
-    due: BTreeMap<Timestamp, Vec<RowBytes>>,
+    due: BTreeMap<Timestamp, BTreeSet<RowBytes>>,
     reached: Reached,
     /// Keys with changes that are not put out.
     changed: BTreeSet<RowBytes>,
@@ -140,7 +142,8 @@ impl SessionAggregate {
         let own = self.own_keys();
         let rows = keys.encode(&operator, &view.keys[..own], batch.num_rows())?;
         let [starts, ends] = [own, own + 1].map(|at| view.keys[at].as_primitive::<Int64Type>());
-        let gone = self.reached.timestamp().saturating_sub(self.spec.updates.lateness);
+        let reached = self.reached.timestamp();
+        let gone = reached.saturating_sub(self.spec.updates.lateness);
         let mut touched: BTreeMap<&[u8], Vec<Merged>> = BTreeMap::new();
         let mut old_states: Vec<RowBytes> = Vec::new();
         let mut late = 0;
@@ -152,12 +155,14 @@ impl SessionAggregate {
                     let Content { start, end, ref state } = session.content;
                     old_states.push(state.clone());
                     let old = vec![old_states.len() - 1];
-                    Merged { start, end, rows: vec![], old, shown: session.shown.clone() }
+                    let (awaited, shown) = (end > reached, session.shown.clone());
+                    Merged { start, end, rows: vec![], old, shown, awaited }
                 })
                 .collect()
             });
             let (start, end) = self.bounds(starts.value(row), ends.value(row));
-            let mut merged = Merged { start, end, rows: vec![row], old: vec![], shown: vec![] };
+            let (rows, awaited) = (vec![row], false);
+            let mut merged = Merged { start, end, rows, old: vec![], shown: vec![], awaited };
             let touches = |other: &Merged| other.start <= merged.end && merged.start <= other.end;
             // Sessions that are there do not touch each other: those that touch the new one meet in it only.
             let with: Vec<Merged> = of_key.extract_if(.., |other| touches(other)).collect();
@@ -167,6 +172,7 @@ impl SessionAggregate {
                 merged.rows.extend(other.rows);
                 merged.old.extend(other.old);
                 merged.shown.extend(other.shown);
+                merged.awaited |= other.awaited;
             }
             if merged.end <= gone {
                 late += view.rows.value(row).unsigned_abs();
@@ -204,17 +210,15 @@ impl SessionAggregate {
         for (key, merged) in touched {
             let mut of_key = Vec::with_capacity(merged.len());
             for session in merged {
-                let Merged { start, end, shown, rows, .. } = session;
+                let Merged { start, end, shown, rows, awaited, .. } = session;
                 let state = new.row(number).into();
                 number += 1;
                 if !rows.is_empty() {
-                    if end > self.reached.timestamp() {
-                        self.due.entry(end).or_default().push(key.into());
+                    if !awaited {
+                        look_at(&mut self.due, key, end, self.spec.updates, reached);
                     }
                     if self.spec.updates.any() {
                         self.changed.insert(key.into());
-                        let gone = end.saturating_add(self.spec.updates.lateness);
-                        self.due.entry(gone).or_default().push(key.into());
                     }
                 }
                 of_key.push(Session { content: Content { start, end, state }, shown });
@@ -243,6 +247,11 @@ impl SessionAggregate {
                 let is_due = |end: Timestamp| reached < end && end <= to;
                 for session in of_key.iter_mut().filter(|session| is_due(session.content.end)) {
                     show(&key, session, &mut over);
+                }
+                // They may have grown since it was said when to look at them.
+                for session in of_key.iter() {
+                    let end = session.content.end;
+                    look_at(&mut self.due, key.as_slice(), end, self.spec.updates, to);
                 }
                 if of_key.is_empty() {
                     self.table.remove(0, &key);
@@ -346,6 +355,21 @@ impl SessionAggregate {
     }
 }
 
+/// Arranges for a look at a key when event time, which is at `now`, is at the end of a session of it, or, when it is past that, where the session
+/// takes no more rows.
+fn look_at(
+    due: &mut BTreeMap<Timestamp, BTreeSet<RowBytes>>,
+    key: &[u8],
+    end: Timestamp,
+    updates: Updates,
+    now: Timestamp,
+) {
+    let at = if end > now { end } else { end.saturating_add(updates.lateness) };
+    if at > now {
+        due.entry(at).or_default().insert(key.into());
+    }
+}
+
 impl Operator for SessionAggregate {
     fn restore(&mut self, state: RestoredState) -> Result<()> {
         self.restored = Some(state);
@@ -373,11 +397,9 @@ impl Operator for SessionAggregate {
             }
             for (key, sessions) in self.table.iter(0) {
                 for session in sessions {
-                    let end = session.content.end;
-                    self.due.entry(end).or_default().push(key.clone());
-                    if self.spec.updates.any() {
-                        let gone = end.saturating_add(self.spec.updates.lateness);
-                        self.due.entry(gone).or_default().push(key.clone());
+                    let (end, updates) = (session.content.end, self.spec.updates);
+                    look_at(&mut self.due, key.as_slice(), end, updates, Timestamp::MIN);
+                    if updates.any() {
                         // Which results were due is not kept.
                         self.changed.insert(key.clone());
                     }

@@ -303,3 +303,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_session_that_goes_on_and_on_is_looked_at_now_and_then() {
+    let updates = Updates { lateness: 25, ..Updates::default() };
+    for updates in [Updates::default(), updates] {
+        let mut chain = Chain::new(true, updates);
+        for at in 0..1000 {
+            chain.process(&[(1, at, 1)]);
+            chain.watermark(at - 5);
+            let arranged: usize =
+                chain.sessions.operator.due.values().map(std::collections::BTreeSet::len).sum();
+            assert!(arranged <= 2, "{arranged} looks at one key");
+        }
+        chain.watermark(2000);
+        assert_eq!(chain.rows(), [(1, 0, 999 + GAP, 1000, 1000)]);
+    }
+}
