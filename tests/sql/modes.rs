@@ -227,3 +227,30 @@ fn queries_over_windows_of_rows_that_stay() {
 fn queries_over_windows_of_rows_that_are_taken_back() {
     check(WINDOWED, true);
 }
+
+/// Whatever the machine's clock does meanwhile, each row counts in each window that it is in.
+#[test]
+fn rows_in_windows_of_the_clock_are_all_counted() {
+    let mut session = Session::new(Cluster::engine());
+    let table = "CREATE TABLE d (k INT, pt AS PROCTIME()) WITH ('connector' = 'datagen', 'number-of-rows' = '5000', \
+                 'fields.k.min' = '1', 'fields.k.max' = '3');";
+    run(&mut session, table).unwrap();
+    let second = "INTERVAL '1' SECOND";
+    let windows = [
+        (format!("TUMBLE(TABLE d, DESCRIPTOR(pt), {second})"), 1),
+        (format!("HOP(TABLE d, DESCRIPTOR(pt), {second}, INTERVAL '4' SECOND)"), 4),
+        (format!("SESSION(TABLE d PARTITION BY k, DESCRIPTOR(pt), {second})"), 1),
+    ];
+    for parallelism in ["1", "3"] {
+        session.settings_mut().set("parallelism.default", parallelism).unwrap();
+        for (window, times) in &windows {
+            for call in ["COUNT(k)", "COUNT(DISTINCT k)"] {
+                let sql = format!(
+                    "SELECT SUM(n), MAX(c) > 0 FROM (SELECT COUNT(*) AS n, {call} AS c FROM TABLE({window}) GROUP BY window_start, window_end, k)"
+                );
+                let rows = run(&mut session, &sql).unwrap().unwrap();
+                assert_eq!(sorted_rows(&rows), [format!("{} | true", times * 5000)], "{sql}");
+            }
+        }
+    }
+}

@@ -208,3 +208,34 @@ fn late_rows_are_left_out_unless_they_are_allowed() {
     let error = stream_with(rows, &tables, &setup(1, 11, 0, &allowed)).err().unwrap();
     assert!(error.to_string().contains("SESSION windows"), "{error}");
 }
+
+/// What EXPLAIN says of state that is kept by key.
+#[test]
+fn a_time_to_live_is_told_of_all_state_by_key() {
+    let queries = [
+        ("SELECT DISTINCT k, v FROM t", true),
+        ("SELECT k, SUM(v) FROM t GROUP BY k", true),
+        (
+            "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v, ts) AS n FROM t) WHERE n = 1",
+            true,
+        ),
+        ("SELECT k, NTILE(2) OVER (PARTITION BY k ORDER BY v, ts) FROM t", true),
+        ("SELECT k, LAG(v) OVER (PARTITION BY k ORDER BY ts) FROM t", true),
+        ("SELECT a.v, b.v AS w FROM t a JOIN t b ON a.k = b.k", true),
+        // Without a key all rows are one, which is always touched.
+        ("SELECT v, NTILE(2) OVER (ORDER BY v, ts, k) FROM t", false),
+        (
+            "SELECT k, SUM(v) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '1' SECOND PRECEDING AND CURRENT ROW) FROM t",
+            false,
+        ),
+    ];
+    let ttl = [("table.exec.state.ttl", "1 h")];
+    for (sql, told) in queries {
+        let outcome = stream_with(sql, &tables("5"), &setup(1, 1, 0, &ttl)).unwrap();
+        assert_eq!(outcome.rows, batch(sql, &tables("5")), "{sql}");
+        let untils: Vec<&String> =
+            outcome.notes.iter().filter_map(|note| note.until.as_ref()).collect();
+        let is_told = untils.iter().any(|until| until.contains("(table.exec.state.ttl)"));
+        assert_eq!(is_told, told, "{sql}: {:?}", outcome.notes);
+    }
+}
