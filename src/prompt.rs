@@ -52,8 +52,8 @@ pub struct SqlOptions {
 pub enum Input {
     /// Here.
     Text(String),
-    /// In a file.
-    File(PathBuf),
+    /// In files, in this order.
+    Files(Vec<PathBuf>),
     /// On standard input: a prompt if it is a terminal, else a script.
     Standard,
 }
@@ -103,12 +103,16 @@ pub fn run(options: &SqlOptions) -> anyhow::Result<()> {
         let set = backend.execute("SET 'execution.until-caught-up' = 'true'");
         set.map_err(|complaint| anyhow::anyhow!(complaint.message))?;
     }
-    let (script, file) = match &options.input {
-        Input::Text(text) => (text.clone(), None),
-        Input::File(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            (text, Some(path.display().to_string()))
+    let scripts: Vec<(String, Option<String>)> = match &options.input {
+        Input::Text(text) => vec![(text.clone(), None)],
+        Input::Files(paths) => {
+            let read = |path: &PathBuf| {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                Ok((text, Some(path.display().to_string())))
+            };
+            // All of them, before the first statement is executed.
+            paths.iter().map(read).collect::<anyhow::Result<_>>()?
         }
         Input::Standard if std::io::stdin().is_terminal() => {
             console::converse(backend, options.output)?;
@@ -117,10 +121,12 @@ pub fn run(options: &SqlOptions) -> anyhow::Result<()> {
         Input::Standard => {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-            (text, None)
+            vec![(text, None)]
         }
     };
-    let done = run_script(backend, &script, file.as_deref(), options.output);
+    let done = scripts.iter().try_for_each(|(script, file)| {
+        run_script(backend, script, file.as_deref(), options.output)
+    });
     // What was started before a complaint is stopped, and waited for if all went well.
     let ended = end(backend, done.is_ok());
     done.and(ended)

@@ -66,6 +66,14 @@ fn a_script_ends_at_the_first_complaint_and_says_where_it_is() {
     assert!(error.contains(&place) && error.contains("`nowhere`"), "{error}");
     assert!(error.contains("\n3 |   nowhere;\n  |   ^\n"), "{error}");
 
+    let first = dir.path().join("first.sql");
+    std::fs::write(&first, "CREATE TEMPORARY VIEW ones AS SELECT 1 AS one;").expect("as above");
+    let second = dir.path().join("second.sql");
+    std::fs::write(&second, "SELECT one FROM ones").expect("as above");
+    let mut both = sql(&dir.path().join("data"));
+    both.arg("-f").arg(&first).arg("-f").arg(&second).args(["--output", "json"]);
+    assert_eq!(output_of(&mut both), "{\"one\":1}\n");
+
     let missing = error_of(sql(dir.path()).args(["-f", "/nowhere.sql"]), 1);
     assert!(missing.contains("cannot read /nowhere.sql"), "{missing}");
     error_of(sql(dir.path()).arg("--outptu"), 2);

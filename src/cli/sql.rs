@@ -10,9 +10,9 @@ pub(super) struct Sql {
     /// Execute these statements
     #[arg(short = 'e', long, value_name = "SQL")]
     execute: Option<String>,
-    /// Execute the statements of this file
+    /// Execute the statements of this file; of several, one after the other
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "execute")]
-    file: Option<PathBuf>,
+    file: Vec<PathBuf>,
     /// PostgreSQL address of a running server, which is asked instead of the data dir
     #[arg(long, value_name = "HOST:PORT")]
     server: Option<String>,
@@ -29,10 +29,10 @@ pub(super) struct Sql {
 
 impl Sql {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let input = match (self.execute, self.file) {
-            (Some(text), _) => Input::Text(text),
-            (None, Some(file)) => Input::File(file),
-            (None, None) => Input::Standard,
+        let input = match self.execute {
+            Some(text) => Input::Text(text),
+            None if self.file.is_empty() => Input::Standard,
+            None => Input::Files(self.file),
         };
         let place = match self.server {
             Some(address) => Place::Server(address),

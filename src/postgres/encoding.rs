@@ -147,6 +147,7 @@ fn write_binary(out: &mut BytesMut, array: &dyn Array, row: usize, data_type: &T
         Some(Value::Int(value)) => match *data_type {
             Type::INT2 => out.put_i16(value as i16),
             Type::INT4 => out.put_i32(value as i32),
+            Type::OID => out.put_u32(value as u32),
             _ => out.put_i64(value),
         },
         Some(Value::UInt(value)) => write_numeric(out, &value.to_string()),
