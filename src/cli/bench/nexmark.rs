@@ -48,7 +48,7 @@ pub(in crate::cli) struct Nexmark {
     /// Read the events that `riverrun generate nexmark --out DIR --parts N` wrote, instead of making them [default: a topic of new ones]
     #[arg(long, value_name = "DIR", conflicts_with_all = ["crash", "partitions", "seed", "rate", "start", "out_of_order", "count"])]
     files: Option<PathBuf>,
-    /// Kill each query in the middle, and let it go on from its last checkpoint
+    /// Kill each query in the middle, and let it go on from its last checkpoint; times are not shown then, as only a part of the events is left
     #[arg(long)]
     crash: bool,
     /// Subtasks per operator after the crash [default: one more than before]
@@ -213,27 +213,31 @@ impl Nexmark {
             Err(error) => format!("cannot be run: {error:#}"),
         };
         let rate = |run: &Measured| events as f64 / run.wall.as_secs_f64();
+        // After a crash only the rest of the events is processed, so times say nothing about the whole.
+        let timed = !self.crash;
         if self.output == OutputFormat::Json {
             let run = measured.ok();
+            let times = run.filter(|_| timed);
             return print_json(&json!({
                 "query": query.name,
                 "parallelism": self.parallelism,
                 "events": events,
                 "rows": run.map(|run| run.rows),
-                "events_per_second": run.map(|run| rate(run).round()),
-                "wall_seconds": run.map(|run| run.wall.as_secs_f64()),
-                "cpu_seconds": run.map(|run| run.cpu.as_secs_f64()),
+                "events_per_second": times.map(|run| rate(run).round()),
+                "wall_seconds": times.map(|run| run.wall.as_secs_f64()),
+                "cpu_seconds": times.map(|run| run.cpu.as_secs_f64()),
                 "state_bytes": run.map(|run| run.state_bytes),
                 "result": verdict,
             }));
         }
+        let time = |shown: &dyn Fn() -> String| if timed { shown() } else { "-".to_owned() };
         let mut cells = vec![query.name.to_owned()];
         match measured {
             Ok(run) => cells.extend([
                 HumanCount(run.rows.unsigned_abs()).to_string(),
-                HumanCount(rate(run) as u64).to_string(),
-                format!("{:.2}", run.wall.as_secs_f64()),
-                format!("{:.2}", run.cpu.as_secs_f64()),
+                time(&|| HumanCount(rate(run) as u64).to_string()),
+                time(&|| format!("{:.2}", run.wall.as_secs_f64())),
+                time(&|| format!("{:.2}", run.cpu.as_secs_f64())),
                 HumanBytes(run.state_bytes).to_string(),
             ]),
             Err(_) => cells.extend(["-"; 5].map(str::to_owned)),
