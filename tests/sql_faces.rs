@@ -7,7 +7,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use flate2::read::GzDecoder;
 use futures_util::{StreamExt, TryStreamExt, pin_mut};
+use riverrun::expected::Expected;
 use support::server::Server;
 use support::{error_of, folder, output_of, riverrun};
 use tokio_postgres::error::{ErrorPosition, SqlState};
@@ -514,4 +516,94 @@ fn the_prompt_can_ask_a_server() {
     assert!(error.contains("error: line 2, column 15: "), "{error}");
     let in_use = error_of(sql(dir.path()).args(["-e", "SELECT 1"]), 1);
     assert!(in_use.contains("--server 127.0.0.1:5433"), "{in_use}");
+}
+
+/// The questions of `examples/sql/access_log`, whose answers DuckDB gave, too.
+const QUESTIONS: [&str; 4] = ["requests_per_ip", "status_classes", "top_ips", "bytes_p95"];
+
+fn question_script(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sql/access_log");
+    let path = folder.join(format!("{name}.sql"));
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn answer(question: &str) -> Expected {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/access_log");
+    Expected::read(&folder, question).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// A data dir with the log of the demo in the topic `nginx`.
+fn with_access_log(data_dir: &Path) {
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/access.log.gz");
+    let mut lines = GzDecoder::new(std::fs::File::open(log).expect("it is there"));
+    let plain = data_dir.join("access.log");
+    let mut file = std::fs::File::create(&plain).expect("the log can be written");
+    std::io::copy(&mut lines, &mut file).expect("the log can be written");
+    let mut ingest = riverrun();
+    ingest.args(["ingest", "nginx"]).arg(plain).args(["--topic", "nginx", "--data-dir"]);
+    output_of(ingest.arg(data_dir));
+}
+
+/// The scripts as they stand, at the command line; what they leave in their topics.
+fn scripts_answer_the_questions(mode: &str) {
+    let dir = folder();
+    with_access_log(dir.path());
+    let mut script =
+        format!("SET 'execution.runtime-mode' = '{mode}';\n{}", question_script("ddl"));
+    QUESTIONS.iter().for_each(|question| script.push_str(&question_script(question)));
+    output_of(sql(dir.path()).args(["--until-caught-up", "-e", &script]));
+    for question in QUESTIONS {
+        let expected = answer(question);
+        let mut found = expected.result();
+        for record in support::consume(dir.path(), question) {
+            let row = record["value"].as_object().expect("a row is an object");
+            found.add(row, 1).expect("a row has the columns");
+        }
+        assert!(!found.is_empty(), "{question} in {mode} mode has no rows");
+        found.compare().unwrap_or_else(|error| panic!("{question} in {mode} mode: {error}"));
+    }
+}
+
+#[test]
+fn scripts_answer_the_questions_to_an_access_log_in_batch_mode() {
+    scripts_answer_the_questions("batch");
+}
+
+#[test]
+fn scripts_answer_the_questions_to_an_access_log_in_streaming_mode() {
+    scripts_answer_the_questions("streaming");
+}
+
+#[test]
+fn a_server_answers_the_questions_to_an_access_log_in_both_modes() {
+    let dir = folder();
+    with_access_log(dir.path());
+    let server = Server::start(dir.path());
+    with_client(&server, async |client| {
+        client.batch_execute(&question_script("ddl")).await.expect("the table can be made");
+        client.batch_execute("SET 'execution.until-caught-up' = 'true'").await.expect("a setting");
+        for (mode, question) in ["batch", "streaming"]
+            .into_iter()
+            .flat_map(|mode| QUESTIONS.map(|question| (mode, question)))
+        {
+            let set = format!("SET 'execution.runtime-mode' = '{mode}'");
+            client.batch_execute(&set).await.expect("a setting");
+            let script = question_script(question);
+            let insert = format!("INSERT INTO {question}\n");
+            let (_, query) = script.split_once(&insert).expect("the script ends with INSERT INTO");
+            let expected = answer(question);
+            let columns: Vec<&str> = expected.columns().collect();
+            let mut found = expected.result();
+            for message in client.simple_query(query).await.expect("an answer") {
+                let SimpleQueryMessage::Row(row) = message else { continue };
+                assert_eq!(row.len(), columns.len(), "{question} in {mode} mode");
+                let cells = columns.iter().enumerate().map(|(at, name)| {
+                    ((*name).to_owned(), row.get(at).map_or(serde_json::Value::Null, Into::into))
+                });
+                found.add(&cells.collect(), 1).expect("a row has the columns");
+            }
+            assert!(!found.is_empty(), "{question} in {mode} mode has no rows");
+            found.compare().unwrap_or_else(|error| panic!("{question} in {mode} mode: {error}"));
+        }
+    });
 }
