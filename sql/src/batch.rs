@@ -63,7 +63,7 @@ pub(crate) fn failed(error: &datafusion::common::DataFusionError) -> riverrun_da
     let root = error.find_root();
     let reason = match root {
         datafusion::common::DataFusionError::External(inner) => inner.to_string(),
-        other => other.strip_backtrace(),
+        other => crate::wording::plain(&other.strip_backtrace()),
     };
     riverrun_dataflow::Error::User { place: "query".to_owned(), reason }
 }

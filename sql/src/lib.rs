@@ -20,6 +20,7 @@
 //! | `connector` | where tables' rows come from and go to |
 //! | `operator`, `aggregate` | what streaming plans are made of |
 //! | `state`, `changes.rs` | rows as bytes, keyed state, weights |
+//! | `error.rs`, `wording.rs` | what went wrong, in the words of SQL |
 
 pub mod aggregate;
 pub mod batch;
@@ -34,6 +35,7 @@ pub mod plan;
 pub mod session;
 pub mod state;
 pub mod stream;
+mod wording;
 
 pub use changes::{Changes, WEIGHT, with_weight};
 pub use error::{Error, Position, Result};

@@ -17,6 +17,7 @@
 //! | `session/materialize.rs` | `CREATE TABLE AS`, materialised views |
 //! | `session/explain.rs`, `session/show.rs` | what there is, and what would be done |
 //! | `session/readable.rs` | plans as they are shown |
+//! | `session/place.rs` | where an error is that does not say so |
 
 mod define;
 mod engine;
@@ -26,6 +27,7 @@ mod insert;
 mod materialize;
 mod naming;
 mod parameters;
+mod place;
 mod query;
 mod readable;
 mod settings;
@@ -35,6 +37,7 @@ mod statement;
 pub use engine::Engine;
 pub use host::{Host, JobSummary, RunningJob, Submission};
 pub use query::{QueryControl, QueryStream};
+pub(crate) use readable::readable;
 pub use settings::{RuntimeMode, Settings};
 pub use statement::{Outcome, Session};
 

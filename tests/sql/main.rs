@@ -1,5 +1,6 @@
 //! SQL on the whole engine: statements in, rows out.
 
+mod broken;
 mod columnar;
 mod connectors;
 mod kit;

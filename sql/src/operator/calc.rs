@@ -155,5 +155,8 @@ pub fn project(
 
 /// An expression that failed for a row.
 pub(crate) fn failed(operator: &str, error: impl std::fmt::Display) -> Error {
-    Error::User { place: format!("operator `{operator}`"), reason: error.to_string() }
+    Error::User {
+        place: format!("operator `{operator}`"),
+        reason: crate::wording::plain(&error.to_string()),
+    }
 }

@@ -49,6 +49,9 @@ impl<'a> QueryPlanner<'a> {
     /// # Errors
     /// [`Error::Invalid`] for what the query names or does that cannot be.
     pub fn plan(&self, query: &Query) -> Result<LogicalPlan> {
+        if !query.locks.is_empty() {
+            return Err(Error::unsupported("FOR UPDATE and FOR SHARE: rows are never locked"));
+        }
         let mut query = query.clone();
         super::headings::name_columns(&mut query);
         crate::function::rewrite(&mut query)?;
@@ -145,10 +148,9 @@ pub(crate) fn invalid(error: DataFusionError) -> Error {
     };
     // Our functions say themselves which argument is wrong.
     let text = match text.split_once("user-defined coercion failed with: ") {
-        Some((_, reason)) => reason.trim_start_matches("Error during planning: ").to_owned(),
-        None => text,
+        Some((_, reason)) => crate::wording::plain(reason),
+        None => crate::wording::plain(&text),
     };
-    let text = text.trim_end_matches('.').to_owned();
     match root {
         DataFusionError::NotImplemented(_) => Error::Unsupported(text),
         _ => Error::Invalid { position, reason: lower_first(&text) },

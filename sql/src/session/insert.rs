@@ -215,6 +215,15 @@ fn fitted(plan: LogicalPlan, table: &Table, names: Option<&[String]>) -> Result<
             })
             .collect::<Result<_>>()?,
     };
+    let mut named = vec![false; table.columns.len()];
+    for at in &targets {
+        if std::mem::replace(&mut named[*at], true) {
+            let name = &table.columns[*at].name;
+            return Err(Error::invalid(format!(
+                "column `{name}` is named twice: a row has one value for it"
+            )));
+        }
+    }
     if given.len() != targets.len() {
         let takes: Vec<&str> = targets.iter().map(|at| table.columns[*at].name.as_str()).collect();
         return Err(Error::invalid(format!(

@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveTime, TimeDelta};
 use crate::function::type_name;
 
 /// The text with its constants and the types of its casts as SQL writes them. What is not understood stays.
-pub(super) fn readable(text: &str) -> String {
+pub(crate) fn readable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(next) = rest.chars().next() {

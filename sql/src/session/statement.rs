@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
+use super::place::placed;
 use super::{Engine, QueryStream, RunningJob, Settings};
 use crate::catalog::Catalog;
 use crate::parser::{Parsed, Statement, parse_script};
@@ -74,7 +75,7 @@ impl Session {
     /// # Errors
     /// What is wrong with the statement, with its place in the script where that is known; or what went wrong.
     pub fn execute(&mut self, parsed: &Parsed) -> Result<Outcome> {
-        self.execute_statement(&parsed.statement)
+        self.execute_statement(&parsed.statement).map_err(|error| placed(error, parsed))
     }
 
     fn execute_statement(&mut self, statement: &Statement) -> Result<Outcome> {
@@ -112,7 +113,13 @@ impl Session {
     /// As [`Session::execute`].
     pub fn describe(&self, parsed: &Parsed) -> Result<Option<SchemaRef>> {
         Ok(match &parsed.statement {
-            Statement::Query(query) => Some(self.logical_plan(query)?.schema().inner().clone()),
+            Statement::Query(query) => Some(
+                self.logical_plan(query)
+                    .map_err(|error| placed(error, parsed))?
+                    .schema()
+                    .inner()
+                    .clone(),
+            ),
             Statement::Show(kind) => Some(self.show_schema(kind)),
             Statement::Describe(_) => Some(super::show::describe_schema()),
             Statement::Explain(_) => Some(super::show::text_schema("plan")),

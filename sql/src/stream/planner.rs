@@ -171,5 +171,5 @@ impl<'a> StreamPlanner<'a> {
 
 /// What DataFusion says about a plan, in one line.
 pub(crate) fn planning(error: &DataFusionError) -> Error {
-    Error::invalid(error.strip_backtrace())
+    Error::invalid(crate::wording::plain(&error.strip_backtrace()))
 }
