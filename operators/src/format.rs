@@ -8,11 +8,13 @@
 //! | [`Line`](crate::Line) | [`Lines`] | [`ToLines`] |
 //! | any serde type | [`Json`] | [`ToJson`] |
 //! | access logs | [`Nginx`] | |
+//! | columns that folders are named by | [`InFolders`](folders::InFolders) | |
 //! | columns as they are | [`ArrowColumns`](arrow::ArrowColumns), [`ArrowTable`](arrow::ArrowTable) | [`ToArrow`](arrow::ToArrow) |
 //! | columns | [`NginxFields`], [`TableDecoder`](table::TableDecoder) | [`ColumnsToJson`](crate::columns::ColumnsToJson), [`TableEncoder`](table::TableEncoder) |
 
 pub mod arrow;
 mod dead_letters;
+pub mod folders;
 mod json;
 mod lines;
 mod nginx;

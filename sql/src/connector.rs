@@ -27,6 +27,7 @@ mod topic;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_schema::SchemaRef;
+use datafusion::logical_expr::Expr;
 use riverrun_dataflow::{Columns, DataStream, Environment, Resources};
 use riverrun_operators::format::table::sql_type;
 use riverrun_operators::{Start, Wanted};
@@ -45,6 +46,8 @@ pub struct ScanOptions {
     pub start: Option<Start>,
     /// Only these records are needed: others may be left out, and are where that saves work.
     pub records: Wanted,
+    /// Conditions on the columns by which the table is `PARTITIONED`: files of other folders may be left out.
+    pub folders: Vec<Expr>,
     /// Of columns that hold rows, by their position in the table: the fields that are needed. The others are null where that saves work.
     pub fields: BTreeMap<usize, BTreeSet<String>>,
 }
@@ -55,7 +58,13 @@ impl ScanOptions {
         let read = table.source_columns();
         let fields = needs.fields.iter();
         let fields = fields.filter_map(|(at, fields)| Some((*read.get(*at)?, fields.clone())));
-        Self { bounded, start: None, records: needs.records.clone(), fields: fields.collect() }
+        Self {
+            bounded,
+            start: None,
+            records: needs.records.clone(),
+            folders: needs.folders.clone(),
+            fields: fields.collect(),
+        }
     }
 }
 

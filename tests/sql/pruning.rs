@@ -262,3 +262,67 @@ fn of_rows_that_replace_each_other_no_older_ones_are_left_out() {
     assert_eq!(rows(&mut session, old), expected);
     assert!(!explained(&mut session, old).contains(": only "));
 }
+
+#[test]
+fn files_in_folders_are_read_and_folders_that_are_not_needed_are_not() {
+    let mut session = session();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("visits");
+    let with = |format: &str| {
+        format!(
+            "PARTITIONED BY (day, n) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = '{format}')",
+            path.display()
+        )
+    };
+    run(
+        &mut session,
+        &format!(
+            "CREATE TABLE visits (day DATE, ip STRING, n INT, bytes BIGINT) {};
+             INSERT INTO visits VALUES (DATE '2024-01-01', 'a', 1, 10), (DATE '2024-01-01', 'b', 2, 20), (DATE '2024-01-02', 'c', 1, 30),
+                 (DATE '2024-01-02', 'd', NULL, 40), (NULL, 'e', 2, 50)",
+            with("csv")
+        ),
+    )
+    .unwrap();
+    assert_eq!(
+        rows(&mut session, "SELECT * FROM visits"),
+        [
+            "2024-01-01 | a | 1 | 10",
+            "2024-01-01 | b | 2 | 20",
+            "2024-01-02 | c | 1 | 30",
+            "2024-01-02 | d | NULL | 40",
+            "NULL | e | 2 | 50",
+        ]
+    );
+    assert_eq!(
+        rows(&mut session, "SELECT n, COUNT(*) FROM visits GROUP BY n"),
+        ["1 | 2", "2 | 2", "NULL | 1"]
+    );
+    assert_eq!(
+        rows(&mut session, "SELECT bytes, day FROM visits WHERE ip = 'b'"),
+        ["20 | 2024-01-01"]
+    );
+    // What is broken in a folder is not seen by those who do not need it.
+    let broken = path.join("day=2024-01-03/n=1");
+    std::fs::create_dir_all(&broken).unwrap();
+    std::fs::write(broken.join("part"), "x,many\n").unwrap();
+    for (condition, expected) in [
+        ("day < DATE '2024-01-03' AND bytes > 10", vec!["b", "c", "d"]),
+        ("day = DATE '2024-01-01' AND n + 1 = 2", vec!["a"]),
+        ("n IS NULL", vec!["d"]),
+        ("n = 2 OR day = DATE '2024-01-02'", vec!["b", "c", "d", "e"]),
+        ("day IS NULL", vec!["e"]),
+        ("n IN (2, 5) AND (ip = 'b' OR ip = 'x')", vec!["b"]),
+    ] {
+        let query = format!("SELECT ip FROM visits WHERE {condition}");
+        assert_eq!(rows(&mut session, &query), expected, "{query}");
+        assert!(explained(&mut session, &query).contains("visits: only folders with "), "{query}");
+    }
+    let all = error(&mut session, "SELECT SUM(bytes) FROM visits WHERE n = 1 OR ip = 'x'");
+    assert!(all.contains("day=2024-01-03/n=1/part"), "{all}");
+    std::fs::remove_dir_all(&broken).unwrap();
+    std::fs::create_dir_all(path.join("day=someday/n=1")).unwrap();
+    std::fs::write(path.join("day=someday/n=1/part"), "x,1\n").unwrap();
+    let day = error(&mut session, "SELECT day FROM visits");
+    assert!(day.contains("expected DATE") && day.contains("day=someday"), "{day}");
+}

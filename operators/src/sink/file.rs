@@ -21,6 +21,7 @@ use riverrun_dataflow::{
     Snapshot, Timestamp, codec, key_hash,
 };
 
+use crate::format::folders::NO_VALUE;
 use crate::format::{BatchEncoder, RecordOut};
 
 const SUFFIX: &str = ".inprogress";
@@ -46,7 +47,7 @@ fn folder_of(key: &[u8], columns: &[String]) -> Result<String> {
         .map_err(|error| Error::io("naming the folder of a row", error))?;
     let part = |name: &String| {
         let value = match values.get(name) {
-            None | Some(serde_json::Value::Null) => "__DEFAULT_PARTITION__".to_owned(),
+            None | Some(serde_json::Value::Null) => NO_VALUE.to_owned(),
             Some(serde_json::Value::String(text)) => escaped(text),
             Some(value) => escaped(&value.to_string()),
         };

@@ -1,4 +1,7 @@
-//! Files of a folder: read in the order of their names, written exactly once.
+//! Files of a folder: read in the order of their names, written exactly once. Of a table that is `PARTITIONED BY` columns they lie in folders
+//! that are named by their values (`filesystem/folders.rs`).
+
+mod folders;
 
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -40,6 +43,7 @@ impl<'a> FileTable<'a> {
         options.finish()?;
         let made = Self { table, path, format, on_error };
         made.decoder(&[], &ScanOptions::default())?;
+        made.decoder_in_folders(&[], &ScanOptions::default())?;
         Ok(made)
     }
 
@@ -47,7 +51,7 @@ impl<'a> FileTable<'a> {
     pub(super) fn present_version(&self) -> Result<u64> {
         let look = || -> std::io::Result<u64> {
             let mut hasher = KeyHasher::default();
-            for file in files(&self.path)? {
+            for file in self.all_files()? {
                 let metadata = file.metadata()?;
                 (&file, metadata.len(), metadata.modified()?).hash(&mut hasher);
             }
@@ -68,24 +72,17 @@ impl<'a> FileTable<'a> {
         columns: &[usize],
         scan: &ScanOptions,
     ) -> Result<SourceStream> {
-        if !self.table.partitioned_by.is_empty() {
-            return Err(Error::unsupported(format!(
-                "table `{}` is PARTITIONED BY, and such files can be written but not be read",
-                self.table.name
-            )));
-        }
-        let files = files(&self.path).map_err(|error| {
-            Error::io(
-                format!(
-                    "reading the files of table `{}` in {}",
-                    self.table.name,
-                    self.path.display()
-                ),
-                error,
-            )
-        })?;
-        let decoder = self.decoder(columns, scan)?;
-        let stream = env.from_files_columns(files, decoder, self.on_error.clone());
+        let stream = match self.table.partitioned_by.is_empty() {
+            true => {
+                let files = files(&self.path).map_err(|error| self.unreadable(error))?;
+                env.from_files_columns(files, self.decoder(columns, scan)?, self.on_error.clone())
+            }
+            false => {
+                let files = self.files_in_folders(scan)?;
+                let decoder = self.decoder_in_folders(columns, scan)?;
+                env.from_files_columns(files, decoder, self.on_error.clone())
+            }
+        };
         Ok(SourceStream {
             stream,
             retracts: self.format.retracts(),

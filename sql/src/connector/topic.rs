@@ -394,7 +394,9 @@ pub(super) fn decoder_of_lines(
     columns: &[usize],
     scan: &ScanOptions,
 ) -> Result<TableDecoder> {
-    let fields = physical(table);
+    let mut fields = physical(table);
+    // What the name of a folder says is not in its files.
+    fields.retain(|at| !table.partitioned_by.contains(&table.columns[*at].name));
     let column = |at: &usize| {
         let field = fields.iter().position(|field| field == at)?;
         let origin = Origin::Value(field);

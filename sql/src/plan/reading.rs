@@ -14,13 +14,14 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Expr, Extension, LogicalPlan, Projection, SubqueryAlias, TableScan,
+    Expr, Extension, LogicalPlan, Projection, SubqueryAlias, TableScan, Volatility,
 };
 use riverrun_operators::Wanted;
 
 use super::parts::{Part, Parts, below_expressions, below_projection};
 use super::pruning::wanted;
 use super::{EventTime, Relation, Rows};
+use crate::catalog::Table;
 
 /// What a scan needs of its relation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Needs {
     pub fields: BTreeMap<usize, BTreeSet<String>>,
     /// The records that are needed.
     pub records: Wanted,
+    /// Conditions that hold for the folders whose files are needed, on the columns by which the table is `PARTITIONED`.
+    pub folders: Vec<Expr>,
 }
 
 /// What the nodes above want of a node's result.
@@ -57,9 +60,19 @@ pub fn pruned(plan: &LogicalPlan) -> Vec<String> {
     let _ = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some(relation) = Relation::of(&scan.source)
-            && !relation.needs.records.is_all()
         {
-            scans.push(format!("{}: only {}", relation.name, relation.needs.records));
+            let Needs { records, folders, .. } = &relation.needs;
+            if !records.is_all() {
+                scans.push(format!("{}: only {records}", relation.name));
+            }
+            if !folders.is_empty() {
+                let folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
+                scans.push(format!(
+                    "{}: only folders with {}",
+                    relation.name,
+                    folders.join(" AND ")
+                ));
+            }
         }
         Ok(TreeNodeRecursion::Continue)
     });
@@ -136,11 +149,41 @@ fn needing(scan: &TableScan, parts: Parts, filters: &[Expr]) -> LogicalPlan {
         _ => None,
     });
     let all = filters.iter().chain(&scan.filters);
+    let folders = all.clone().filter_map(|filter| of_folders(filter, table)).collect();
     let records = all.fold(Wanted::default(), |records, filter| records.and(wanted(filter, table)));
     let records = crate::connector::records_to_read(table, records);
-    let needs = Needs { fields: fields.collect(), records };
+    let needs = Needs { fields: fields.collect(), records, folders };
     scan.source = Relation { needs, ..relation.as_ref().clone() }.into_source();
     LogicalPlan::TableScan(scan)
+}
+
+/// The condition, if it is only about columns by which a table is `PARTITIONED` and always says the same of the same values.
+fn of_folders(filter: &Expr, table: &Table) -> Option<Expr> {
+    let mut known = true;
+    let plain = filter.clone().transform(|expr| {
+        known &= match &expr {
+            Expr::Column(column) => table.partitioned_by.contains(&column.name),
+            Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Immutable,
+            Expr::BinaryExpr(_)
+            | Expr::Between(_)
+            | Expr::Case(_)
+            | Expr::Cast(_)
+            | Expr::InList(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsNull(_)
+            | Expr::Like(_)
+            | Expr::Literal(..)
+            | Expr::Not(_) => true,
+            _ => false,
+        };
+        Ok(match expr {
+            Expr::Column(column) => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    plain.ok().filter(|_| known).map(|plain| plain.data)
 }
 
 /// A condition on a projection's result as one on its input, if it is about columns that are handed on as they are.
