@@ -67,6 +67,16 @@ pub(crate) fn plain(text: &str) -> String {
             return instead.to_owned();
         }
     }
+    if let Some((_, node)) = text.split_once("Unsupported ast node TableFunction") {
+        let name = node.split("value: \"").nth(1).and_then(|rest| rest.split('"').next());
+        let name = name.unwrap_or_default();
+        return format!("`{name}`: TABLE(..) takes TUMBLE, HOP, CUMULATE and SESSION");
+    }
+    if let Some((function, forms)) = text.split_once(" failed to match any signature, errors: ") {
+        let function = function.trim_start_matches("Internal error: ");
+        let given = forms.split("(DataType: ").nth(1).and_then(|rest| rest.split(')').next());
+        return format!("{function} takes no {}: CAST it", typed(given.unwrap_or("such argument")));
+    }
     if let Some((_, unknown)) = text.split_once("No field named ") {
         return unknown_column(unknown);
     }

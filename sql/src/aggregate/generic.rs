@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, new_null_array};
+use arrow_array::{ArrayRef, BooleanArray, new_empty_array, new_null_array};
 use arrow_schema::{DataType, Schema};
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
@@ -56,6 +56,10 @@ impl StreamAggregate for Generic {
 
     fn evaluate(&self, states: &[ArrayRef]) -> Result<ArrayRef> {
         let count = states.first().map_or(0, |state| state.len());
+        if count == 0 {
+            // DataFusion's adapter cannot tell the type of no results.
+            return Ok(new_empty_array(self.call.field().data_type()));
+        }
         let mut groups = self.groups()?;
         let each: Vec<usize> = (0..count).collect();
         groups.merge_batch(states, &each, count)?;
