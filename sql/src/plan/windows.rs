@@ -27,6 +27,13 @@ impl RelationPlanner for WindowPlanner {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
+        if let TableFactor::Table { sample: Some(_), .. }
+        | TableFactor::Derived { sample: Some(_), .. } = &relation
+        {
+            return plan_err!(
+                "TABLESAMPLE is not supported: keep some of the rows by a condition, such as RAND() < 0.1"
+            );
+        }
         let Some((function, arguments, alias)) = windowing_call(&relation) else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
